@@ -1,0 +1,64 @@
+"""Errors a user can catch. Each message states the value, the limit and the remedy."""
+
+
+class QsnnError(Exception):
+    """Base of every error that pynq_qsnn raises on purpose."""
+
+
+class ConfigError(QsnnError, ValueError):
+    """A setting (overlay config, training option, command-line value) is outside what is supported."""
+
+
+class DataError(QsnnError, ValueError):
+    """A data set is missing, truncated or not what its checksum says."""
+
+
+class NetworkError(QsnnError, ValueError):
+    """An integer network is inconsistent: a shape, width or range does not fit."""
+
+
+class ModelFileError(QsnnError, ValueError):
+    """A .qsnn or program file is truncated, altered or not of this format."""
+
+
+class FrameError(QsnnError, ValueError):
+    """Input frames have the wrong dtype, shape or range."""
+
+
+class SpecMismatch(QsnnError):
+    """Two sides were built from different hardware contracts.
+
+    Attributes ``expected`` and ``found`` hold the two fingerprints as hexadecimal strings.
+    """
+
+    def __init__(self, what: str, expected: str, found: str, remedy: str):
+        self.expected, self.found = expected, found
+        super().__init__(f"{what}: expected fingerprint {expected}, found {found}. {remedy}")
+
+
+class CapacityError(QsnnError):
+    """A network does not fit the configured overlay."""
+
+
+class ToolMissing(QsnnError):
+    """A tool or package that this action needs is not installed."""
+
+
+class OverlayMissing(QsnnError, FileNotFoundError):
+    """The bitstream or its hardware hand-off file is not there."""
+
+
+class DeviceError(QsnnError, RuntimeError):
+    """The overlay reported an error status."""
+
+
+class DeviceTimeout(DeviceError, TimeoutError):
+    """The overlay or its DMA did not finish before the deadline."""
+
+
+class DmaError(DeviceError):
+    """The AXI DMA halted with an error bit set."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """Contiguous device memory (CMA) is exhausted."""

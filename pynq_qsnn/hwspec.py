@@ -1,0 +1,366 @@
+"""The contract between software and hardware: opcodes, fields, word order, overlay numbers.
+
+Nothing here is typed a second time. The tables below and ``overlays/kv260/config.json`` generate
+``hls/include/hw_spec.hpp`` (``python -m pynq_qsnn.hwspec --write``) and are hashed into the fingerprint that the kernel,
+every program file and every model file carry.
+
+Word order: little endian throughout. Field 0 of a table starts at bit 0; a record fills its words from word 0 upward.
+
+Activation memory. A spike train of one pixel and ``input_lanes`` (16) channels is ``train_words`` words of 128 bits;
+byte lane c of word w holds the codes of channel c for steps ``w * 8/bits ...`` with step 0 in the low bits, so a code
+never straddles a byte. Pixel (row, col) lives in bank ``col % activation_banks`` at word::
+
+    base + ((row * ceil(width / banks) + col // banks) * channel_tiles + channel_tile) * train_words + w
+
+Lanes beyond the last channel are zero. Slots of one operand are ``slots`` neighbouring columns of an output row; a
+group is one slot quadruple at one time step; a block is at most ``block_groups`` groups, whose partial sums stay in the
+array. Order of work: block, output tile, kernel row, kernel column, input tile, pixel quadruple, time step.
+
+Weight memory of an instruction, in 128-bit words: ``output_tiles * output_lanes`` ChannelParameters records, then for
+each output tile and each (kernel row, kernel column, input tile) one weight tile of ``output_lanes x input_lanes``
+elements of ``storage_bits`` bits, packed from bit 0 in the order [output lane][input lane]. 1-bit elements mean 0 -> -1,
+1 -> +1; wider ones are two's complement.
+
+A layer's kernel rows and columns also serve fully connected layers: a linear layer on a flattened [C, H, W] map is a
+convolution with an H x W kernel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from .errors import ConfigError
+from .paths import resource
+
+SPEC_VERSION = 1
+PROGRAM_MAGIC = 0x4E4E5351  # "QSNN" in memory order
+DEFAULT_CONFIG = resource("overlays", "kv260", "config.json")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One bit field of a record."""
+
+    name: str
+    bits: int
+    meaning: str
+
+
+# What the numbers mean, whatever the overlay: a model file carries the hash of this table, see docs/architecture.md.
+NUMERICS = {
+    "membrane_bits": 32,
+    "fraction_bits": 16,  # threshold = 1 << fraction_bits
+    "multiplier_bits": 18,
+    "maximum_shift": 48,
+    "accumulator_bits": 32,
+    "maximum_weight": 127,  # the packed multiplier is exact for -127..127
+    "arithmetic": "u=sat32((acc*m+half)>>sh)+bias; v=sat32(v-(v>>leak)+u); s=clip(v>>16,0,s_max); v-=s<<16 | v=0",
+}
+
+OPCODES = {
+    "END": (0, "last instruction of a program"),
+    "RECEIVE": (1, "frame stream -> activation memory, word by word in address order, all banks of a column group"),
+    "CONVOLVE": (2, "for block, output tile: acc = sum of weights x codes; integrate over T; store the trains"),
+    "POOL": (3, "for pixel, channel tile, step: maximum, or rounded shifted sum, of a window of codes"),
+}
+
+STATUS = {
+    "OK": (0, "all frames done"),
+    "BAD_MAGIC": (1, "the program header does not start with PROGRAM_MAGIC"),
+    "BAD_FINGERPRINT": (2, "the program was built for another hardware contract"),
+    "BAD_OPCODE": (3, "an instruction has an unknown opcode"),
+    "BAD_FIELD": (4, "an instruction addresses more activation, weight or channel words than there are"),
+    "RUNNING": (255, "written at the start of a call and replaced at its end"),
+}
+
+POOL_KINDS = {"MAXIMUM": (0, "largest code"), "SUM": (1, "(sum + half) >> pool_shift; 0 keeps the plain sum")}
+SKIP_MODES = {
+    "NONE": (0, "no residual"),
+    "SPIKE": (1, "after firing: s = min(s + k, skip_s_max)"),
+    "CURRENT": (2, "before firing: u += round_shift(k * skip_multiplier[c], skip_shift[c])"),
+}
+RESET_MODES = {"SUBTRACT": (0, "v -= s << 16"), "ZERO": (1, "v = 0 where s > 0")}
+
+PROGRAM_HEADER = (
+    Field("magic", 32, "PROGRAM_MAGIC"),
+    Field("version", 32, "SPEC_VERSION"),
+    Field("fingerprint", 64, "first 8 bytes of the contract's SHA-256, little endian"),
+)
+
+INSTRUCTION = (
+    Field("opcode", 8, "OPCODES"),
+    Field("head", 1, "1: emit int32 sums over T to the result stream in place of firing; TLAST ends the last frame"),
+    Field("reset_mode", 1, "RESET_MODES"),
+    Field("leak_enable", 1, "0: IF neuron"),
+    Field("leak_shift", 5, "v loses v >> leak_shift"),
+    Field("pool_kind", 1, "POOL_KINDS"),
+    Field("pool_shift", 8, "right shift of a pooled sum, rounded"),
+    Field("skip_mode", 2, "SKIP_MODES"),
+    Field("s_max", 8, "largest code fired"),
+    Field("skip_s_max", 8, "saturation of the spike-domain residual"),
+    Field("num_steps", 8, "T of the output"),
+    Field("input_steps", 8, "T of the input: equal to num_steps, or 1 with the current replayed"),
+    Field("kernel_height", 5, "rows of the window"),
+    Field("kernel_width", 5, "columns of the window"),
+    Field("stride", 4, "step of the window, rows and columns"),
+    Field("padding", 4, "zero rows and columns on each side"),
+    Field("storage_bits", 4, "bits of a stored weight: 1, 2, 4, 8"),
+    Field("input_base", 16, "first bank word of the input tensor"),
+    Field("input_height", 12, "rows"),
+    Field("input_width", 12, "columns"),
+    Field("input_column_groups", 12, "ceil(input_width / activation_banks)"),
+    Field("input_channel_tiles", 12, "channel tiles of 16 of the whole input tensor"),
+    Field("input_first_tile", 12, "first channel tile that this instruction reads (grouped convolutions)"),
+    Field("input_tiles", 12, "channel tiles that this instruction reads"),
+    Field("input_bits", 4, "bits of an input code: 1, 2, 4, 8"),
+    Field("input_train_words", 8, "words of an input train"),
+    Field("output_base", 16, "first bank word of the output tensor"),
+    Field("output_height", 12, "rows"),
+    Field("output_width", 12, "columns"),
+    Field("output_column_groups", 12, "ceil(output_width / slots)"),
+    Field("output_channel_tiles", 12, "channel tiles of 16 of the whole output tensor"),
+    Field("output_first_tile", 12, "first output tile of 32 that this instruction computes"),
+    Field("output_tiles", 12, "output tiles of 32 that this instruction computes"),
+    Field("output_bits", 4, "bits of an output code: 1, 2, 4, 8"),
+    Field("output_train_words", 8, "words of an output train"),
+    Field("num_classes", 16, "head: results a frame"),
+    Field("quadruples", 24, "output_height * output_column_groups"),
+    Field("block_quadruples", 8, "pixel quadruples of a full block: block_groups div input_steps"),
+    Field("blocks", 16, "ceil(quadruples / block_quadruples)"),
+    Field("weight_resident", 1, "1: the tiles fit the weight buffer and are read from memory once a frame"),
+    Field("weight_offset", 32, "first 128-bit word of this instruction in the weight memory"),
+    Field("weight_words", 32, "parameter and tile words of this instruction"),
+    Field("skip_base", 16, "first bank word of the residual tensor"),
+    Field("skip_height", 12, "rows"),
+    Field("skip_width", 12, "columns"),
+    Field("skip_column_groups", 12, "ceil(skip_width / activation_banks)"),
+    Field("skip_channel_tiles", 12, "channel tiles of 16; tiles beyond are zero"),
+    Field("skip_stride", 2, "1, or 2: every second row and column"),
+    Field("skip_bits", 4, "bits of a residual code"),
+    Field("skip_train_words", 8, "words of a residual train"),
+    Field("receive_words", 24, "RECEIVE: 128-bit words of a frame"),
+)
+
+CHANNEL_PARAMETERS = (
+    Field("bias", 32, "signed, membrane units"),
+    Field("initial_membrane", 32, "signed, membrane units"),
+    Field("multiplier", 18, "signed"),
+    Field("skip_multiplier", 18, "signed"),
+    Field("shift", 6, "0..48"),
+    Field("skip_shift", 6, "0..48"),
+)
+
+LOG_ENTRY = (
+    Field("start", 64, "`now` when the instruction began"),
+    Field("end", 64, "`now` when its last word was stored"),
+)
+
+# Arguments of the kernel's s_axilite register file, in the order of the C++ function.
+KERNEL_ARGUMENTS = (
+    Field("program", 64, "in: address of the program header, 16-byte aligned"),
+    Field("weights", 64, "in: address of the weight memory, 16-byte aligned"),
+    Field("log", 64, "in: address of the time log, one LOG_ENTRY an instruction and frame"),
+    Field("num_instructions", 32, "in: instructions of the program, END not counted"),
+    Field("num_frames", 32, "in: frames of this call"),
+    Field("weight_words", 32, "in: 128-bit words of the weight memory; larger addresses are refused"),
+    Field("log_entries", 32, "in: capacity of the log; later entries are dropped"),
+    Field("fingerprint", 64, "out: fingerprint of the contract that the kernel was built from"),
+    Field("status", 32, "out: STATUS in bits 0..7, index of the refused instruction in bits 8..31"),
+    Field("log_count", 32, "out: entries written"),
+)
+
+RECORDS = {
+    "program_header": PROGRAM_HEADER,
+    "instruction": INSTRUCTION,
+    "channel_parameters": CHANNEL_PARAMETERS,
+    "log_entry": LOG_ENTRY,
+}
+ENUMERATIONS = {
+    "opcode": OPCODES,
+    "status": STATUS,
+    "pool": POOL_KINDS,
+    "skip": SKIP_MODES,
+    "reset": RESET_MODES,
+}
+WORD_BITS = 128
+CODE_BITS = (1, 2, 4, 8)
+
+
+def record_bits(record: tuple[Field, ...]) -> int:
+    """Used bits of a record."""
+    return sum(f.bits for f in record)
+
+
+def record_words(record: tuple[Field, ...]) -> int:
+    """128-bit words that a record occupies."""
+    return -(-record_bits(record) // WORD_BITS)
+
+
+def numerics_fingerprint() -> str:
+    """SHA-256 of NUMERICS: two releases with the same value compute the same spikes from the same model file."""
+    return hashlib.sha256(json.dumps(NUMERICS, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class HardwareConfig:
+    """Numbers of one overlay, read from its config.json. Units are in the names; see docs/architecture.md."""
+
+    name: str
+    part: str
+    board_part: str
+    clock_mhz: int
+    bus_bits: int
+    slots: int
+    input_lanes: int
+    output_lanes: int
+    cascade_length: int
+    block_groups: int
+    minimum_groups: int
+    activation_banks: int
+    activation_bank_words: int
+    weight_buffer_words: int
+    maximum_channels: int
+    maximum_steps: int
+    maximum_kernel: int
+    dma_length_bits: int
+    address_bits: int
+    resources: dict
+
+    def __post_init__(self):
+        def need(condition: bool, message: str):
+            if not condition:
+                raise ConfigError(f"overlay config {self.name!r}: {message}")
+
+        need(self.bus_bits == WORD_BITS, f"bus_bits is {self.bus_bits}, the records are laid out for {WORD_BITS}")
+        need(self.input_lanes * 8 == WORD_BITS, f"input_lanes is {self.input_lanes}, a word holds {WORD_BITS // 8}")
+        need(self.slots == self.activation_banks, "slots must equal activation_banks: one bank feeds one slot")
+        need(self.slots % 2 == 0, f"slots is {self.slots}, must be even: one DSP multiplies two slots")
+        need(self.output_lanes % self.input_lanes == 0, "output_lanes must be a multiple of input_lanes")
+        # Packing two products 18 bits apart is exact while a cascade's low sum stays inside 18 signed bits.
+        need(
+            self.input_lanes % self.cascade_length == 0 and self.cascade_length * 255 * 127 < 1 << 17,
+            f"cascade_length is {self.cascade_length}, must divide input_lanes and keep 255 * 127 * n below 2**17",
+        )
+        need(self.block_groups >= self.maximum_steps, "block_groups must hold all steps of a pixel")
+        need(self.weight_tile_beats <= self.minimum_groups, "a weight tile must load within minimum_groups cycles")
+        need(self.maximum_steps <= 255 and self.maximum_kernel <= 31, "steps or kernel exceed their fields")
+        need(self.activation_bank_words <= 1 << 16, "activation_bank_words exceeds the 16-bit base field")
+
+    @property
+    def weight_beat_bits(self) -> int:
+        """Width of the on-chip weight path: one wide word carries this many bits."""
+        return 4 * self.bus_bits
+
+    @property
+    def weight_tile_beats(self) -> int:
+        """Wide words of a full-width (8-bit) weight tile."""
+        return self.output_lanes * self.input_lanes * 8 // self.weight_beat_bits
+
+    @property
+    def macs_per_cycle(self) -> int:
+        """Peak multiply-accumulates a clock."""
+        return self.slots * self.input_lanes * self.output_lanes
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the tables and these numbers, hexadecimal."""
+        tables = {
+            "version": SPEC_VERSION,
+            "records": {k: [(f.name, f.bits, f.meaning) for f in v] for k, v in RECORDS.items()},
+            "enumerations": ENUMERATIONS,
+            "arguments": [(f.name, f.bits, f.meaning) for f in KERNEL_ARGUMENTS],
+            "numerics": NUMERICS,
+            "config": asdict(self),
+        }
+        return hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def fingerprint64(self) -> int:
+        """What the kernel's 64-bit register holds: the first 8 bytes, little endian."""
+        return int.from_bytes(bytes.fromhex(self.fingerprint)[:8], "little")
+
+
+def load_config(path: str | Path | None = None) -> HardwareConfig:
+    """Read an overlay's config.json (default: the KV260's). Raises ConfigError for unknown, missing or bad entries."""
+    path = Path(path or DEFAULT_CONFIG)
+    try:
+        values = json.loads(path.read_text())
+        return HardwareConfig(**values)
+    except FileNotFoundError:
+        raise ConfigError(f"no overlay config at {path}; give the path of a config.json") from None
+    except (json.JSONDecodeError, TypeError) as error:
+        raise ConfigError(f"overlay config {path}: {error}") from None
+
+
+def _constants(values: dict[str, object]) -> list[str]:
+    return [f"constexpr {'unsigned long long' if k == 'kFingerprint' else 'int'} {k} = {v};" for k, v in values.items()]
+
+
+def _camel(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def cpp_header(config: HardwareConfig) -> str:
+    """Text of hls/include/hw_spec.hpp: lsb/width constants for ``.range()``, never C bit-fields."""
+    lines = [
+        "// GENERATED by `python -m pynq_qsnn.hwspec --write` from pynq_qsnn/hwspec.py and overlays/kv260/config.json.",
+        "// Do not edit: a test compares this file byte for byte.",
+        "#pragma once",
+        "",
+        "namespace hw {",
+        "",
+        *_constants(
+            {
+                "kSpecVersion": SPEC_VERSION,
+                "kProgramMagic": f"0x{PROGRAM_MAGIC:08X}",
+                "kFingerprint": f"0x{config.fingerprint64:016X}ULL",
+                "kWordBits": WORD_BITS,
+            }
+        ),
+        "",
+        "// numbers",
+        *_constants({f"k{_camel(k)}": v for k, v in NUMERICS.items() if isinstance(v, int)}),
+        "",
+        f"// overlay {config.name}",
+    ]
+    numbers = {k: v for k, v in asdict(config).items() if isinstance(v, int)}
+    lines += _constants({f"k{_camel(k)}": v for k, v in numbers.items()})
+    lines += _constants({"kWeightBeatBits": config.weight_beat_bits, "kWeightTileBeats": config.weight_tile_beats})
+    for name, table in ENUMERATIONS.items():
+        lines += ["", f"namespace {name} {{"]
+        lines += [f"constexpr int k{_camel(k.lower())} = {v};  // {meaning}" for k, (v, meaning) in table.items()]
+        lines += [f"}}  // namespace {name}"]
+    for name, record in RECORDS.items():
+        lines += ["", f"namespace {name} {{", f"constexpr int kWords = {record_words(record)};"]
+        lsb = 0
+        for f in record:
+            lines += [
+                f"// {f.meaning}",
+                f"constexpr int k{_camel(f.name)}Lsb = {lsb};",
+                f"constexpr int k{_camel(f.name)}Bits = {f.bits};",
+            ]
+            lsb += f.bits
+        lines += [f"}}  // namespace {name}"]
+    return "\n".join([*lines, "", "}  // namespace hw", ""])
+
+
+def main() -> None:
+    """Print the C++ header, or write it where the HLS sources include it."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--config", help="overlay config.json (default: the KV260's)")
+    parser.add_argument("--write", action="store_true", help="write hls/include/hw_spec.hpp instead of printing")
+    args = parser.parse_args()
+    text = cpp_header(load_config(args.config))
+    if args.write:
+        resource("hls", "include", "hw_spec.hpp").write_text(text)
+    else:
+        print(text, end="")
+
+
+if __name__ == "__main__":
+    main()

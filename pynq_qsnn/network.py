@@ -1,0 +1,354 @@
+"""The integer network: layers, weights, per-channel scales. A directed acyclic graph in topological order.
+
+Every layer names the tensor it reads (``source``) and defines the tensor of its own name. Tensors are spike trains
+``[T, N, C, H, W]`` of codes 0..s_max held in ``bits`` (1, 2, 4 or 8) bits. The image is the tensor ``input``; a static
+image has one step, and the first convolution replays its current over the network's T steps. The last layer is the
+head: it does not fire, its currents summed over T are the logits.
+
+Saved as one ``.qsnn`` file (see :mod:`pynq_qsnn.container`), loaded with every check of :meth:`Network.validate`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Union
+
+import numpy as np
+
+from . import container
+from .errors import ModelFileError, NetworkError, SpecMismatch
+from .hwspec import CODE_BITS, NUMERICS, numerics_fingerprint
+from .neuron import INT32_MAX, MAXIMUM_SHIFT, MULTIPLIER_BITS, Affine, Neuron, per_channel
+
+KERNELS = (1, 3, 5, 7)
+STRIDES = (1, 2)
+SKIP_DOMAINS = ("spike", "current")
+POOL_KINDS = ("maximum", "sum", "average")
+INPUT = "input"
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Shape (C, H, W), code width, steps and largest code of a spike train."""
+
+    shape: tuple[int, int, int]
+    bits: int
+    num_steps: int
+    s_max: int
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Residual connection into a convolution.
+
+    domain "spike" (SEW): after firing, s = min(s + k, s_max); needs equal shapes and equal step scales.
+    domain "current" (ResNet): before firing, u += round_shift(k * multiplier[c], shift[c]). The identity may subsample
+    (``stride`` 2 takes every second row and column) and zero-pad channels at the end.
+    """
+
+    source: str
+    domain: str
+    s_max: int | None = None
+    multiplier: np.ndarray | None = None
+    shift: np.ndarray | None = None
+    stride: int = 1
+
+
+@dataclass(frozen=True)
+class Conv2d:
+    """2-D convolution. weight: int8 [Co, Ci / groups, kh, kw]. spike_bits: width of the stored output codes."""
+
+    name: str
+    source: str
+    weight: np.ndarray
+    weight_bits: int
+    neuron: Neuron
+    spike_bits: int
+    stride: int = 1
+    padding: int = 0
+    groups: int = 1
+    skip: Skip | None = None
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Fully connected layer on a flattened or 1x1 tensor. weight: int8 [Co, Ci]."""
+
+    name: str
+    source: str
+    weight: np.ndarray
+    weight_bits: int
+    neuron: Neuron
+    spike_bits: int
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Pooling of codes, each step on its own.
+
+    "maximum"; "sum", which widens the codes; "average": (sum + (n >> 1)) div n for a power-of-two n.
+    """
+
+    name: str
+    source: str
+    kind: str
+    kernel: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """[C, H, W] -> [C * H * W, 1, 1] in C, H, W order (PyTorch's)."""
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """Classifier. weight: int8 [classes, Ci]; logit = sum over t of u, times ``logit_scale`` for a float score."""
+
+    name: str
+    source: str
+    weight: np.ndarray
+    weight_bits: int
+    affine: Affine
+    logit_scale: float = 1.0
+
+
+Layer = Union[Conv2d, Linear, Pool, Flatten, Head]
+WEIGHTED = (Conv2d, Linear, Head)
+
+
+@dataclass(frozen=True)
+class Network:
+    """Input type, layers in execution order, and the model card.
+
+    input: TensorType of the frames (8-bit pixels with one step for static images).  num_steps: T of every layer.
+    card: plain JSON values: data, licence, command, seed, accuracies; see training.export.
+    """
+
+    name: str
+    input: TensorType
+    num_steps: int
+    layers: tuple[Layer, ...]
+    card: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        object.__setattr__(self, "layers", tuple(self.layers))
+        self.validate()
+
+    @property
+    def head(self) -> Head:
+        """The last layer."""
+        return self.layers[-1]
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """Shape of one frame: (C, H, W) when static, (T, C, H, W) for event frames."""
+        return self.input.shape if self.input.num_steps == 1 else (self.input.num_steps, *self.input.shape)
+
+    @cached_property
+    def tensors(self) -> dict[str, TensorType]:
+        """Type of every named tensor, the input and the head's result included."""
+        return self.validate()
+
+    def validate(self) -> dict[str, TensorType]:
+        """Infer every tensor; raise NetworkError with the layer's name where something does not fit."""
+        if not 1 <= self.num_steps <= 255:
+            raise NetworkError(f"num_steps is {self.num_steps}, must be 1..255")
+        if self.input.num_steps not in (1, self.num_steps):
+            raise NetworkError(f"the input has {self.input.num_steps} steps, must be 1 or {self.num_steps}")
+        _check_code(INPUT, self.input.bits, self.input.s_max)
+        if not self.layers or not isinstance(self.layers[-1], Head):
+            raise NetworkError("the last layer must be the Head")
+        types = {INPUT: self.input}
+        for layer in self.layers:
+            if layer.name in types:
+                raise NetworkError(f"two tensors are named {layer.name!r}")
+            if layer.source not in types:
+                raise NetworkError(f"{layer.name}: no tensor {layer.source!r} before it; known: {sorted(types)}")
+            if isinstance(layer, Head) and layer is not self.layers[-1]:
+                raise NetworkError(f"{layer.name}: a Head can only be the last layer")
+            types[layer.name] = self._infer(layer, types)
+        return types
+
+    def _infer(self, layer: Layer, types: dict[str, TensorType]) -> TensorType:
+        source = types[layer.source]
+        if isinstance(layer, WEIGHTED):
+            _check_weight(layer, source)
+            channels = len(layer.weight)
+            affine = layer.affine if isinstance(layer, Head) else layer.neuron.affine
+            if affine.channels != channels:
+                raise NetworkError(f"{layer.name}: {affine.channels} channel scales for {channels} output channels")
+            if isinstance(layer, Head):
+                return TensorType((channels, 1, 1), 8, self.num_steps, 255)
+            _check_code(layer.name, layer.spike_bits, layer.neuron.s_max)
+            height, width = 1, 1
+            if isinstance(layer, Conv2d):
+                height, width = _window_output(layer.name, source.shape, layer.weight.shape[2:], layer)
+            out = TensorType((channels, height, width), layer.spike_bits, self.num_steps, layer.neuron.s_max)
+            skip = getattr(layer, "skip", None)
+            return out if skip is None else _check_skip(layer, skip, out, types)
+        if isinstance(layer, Flatten):
+            return replace(source, shape=(int(np.prod(source.shape)), 1, 1))
+        return _pool_type(layer, source)
+
+    def save(self, path: str | Path) -> None:
+        """Write the .qsnn file atomically: the old file stays until the new one is complete."""
+        arrays: dict[str, np.ndarray] = {}
+        layers = [_encode(layer, arrays) for layer in self.layers]
+        meta = {
+            "name": self.name,
+            "numerics": numerics_fingerprint(),
+            "num_steps": self.num_steps,
+            "input": _encode(self.input, arrays),
+            "layers": layers,
+            "card": self.card,
+        }
+        container.save(path, "network", meta, arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Network":
+        """Read and fully validate a .qsnn file. Raises ModelFileError, or NetworkError for inconsistent content."""
+        return cls.from_parts(*container.load(path, "network"), path)
+
+    @classmethod
+    def from_parts(cls, meta: dict, arrays: dict[str, np.ndarray], path: str | Path) -> "Network":
+        """Rebuild from a container's metadata and arrays; ``path`` only names the file in errors."""
+        found = str(meta.get("numerics"))
+        if found != numerics_fingerprint():
+            remedy = "Its numbers mean something else than this release's: export the model again."
+            raise SpecMismatch(f"{path}", numerics_fingerprint(), found, remedy)
+        try:
+            layers = tuple(_decode(d, arrays) for d in meta["layers"])
+            source = _decode(meta["input"], arrays)
+            return cls(meta["name"], source, meta["num_steps"], layers, meta["card"])
+        except NetworkError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ModelFileError(f"{path}: {type(error).__name__} in the network's description: {error}") from error
+
+
+def _check_code(name: str, bits: int, s_max: int) -> None:
+    if bits not in CODE_BITS:
+        raise NetworkError(f"{name}: codes of {bits} bits, must be one of {CODE_BITS}")
+    if not 1 <= s_max <= 2**bits - 1:
+        raise NetworkError(f"{name}: s_max {s_max} does not fit {bits} bits (1..{2**bits - 1})")
+
+
+def _check_weight(layer: Conv2d | Linear | Head, source: TensorType) -> None:
+    w = layer.weight
+    name, channels = layer.name, source.shape[0]
+    if w.dtype != np.int8 or w.ndim != (4 if isinstance(layer, Conv2d) else 2) or 0 in w.shape:
+        raise NetworkError(f"{name}: weight is {w.dtype} of shape {w.shape}, must be non-empty int8")
+    if layer.weight_bits not in CODE_BITS:
+        raise NetworkError(f"{name}: weight_bits is {layer.weight_bits}, must be one of {CODE_BITS}")
+    if layer.weight_bits == 1:
+        if not np.all(np.abs(w) == 1):
+            raise NetworkError(f"{name}: 1-bit weights must be -1 or +1")
+    else:
+        # The packed multiplier is exact for -127..127: -128 would carry into the neighbouring product.
+        low = -min(1 << (layer.weight_bits - 1), NUMERICS["maximum_weight"])
+        high = (1 << (layer.weight_bits - 1)) - 1
+        if w.min() < low or w.max() > high:
+            raise NetworkError(f"{name}: weights span {w.min()}..{w.max()}, {layer.weight_bits} bits hold {low}..{high}")
+    if isinstance(layer, Conv2d):
+        if len(set(w.shape[2:])) != 1 or w.shape[2] not in KERNELS:
+            raise NetworkError(f"{name}: kernel {w.shape[2:]}, must be square and one of {KERNELS}")
+        if layer.stride not in STRIDES or not 0 <= layer.padding < w.shape[2]:
+            raise NetworkError(f"{name}: stride {layer.stride} or padding {layer.padding} is not supported")
+        if layer.groups < 1 or channels % layer.groups or len(w) % layer.groups:
+            raise NetworkError(f"{name}: {layer.groups} groups do not divide {channels} -> {len(w)} channels")
+        if w.shape[1] * layer.groups != channels:
+            raise NetworkError(f"{name}: weight {w.shape} with {layer.groups} groups reads {channels} channels")
+    elif source.shape[1:] != (1, 1) or w.shape[1] != channels:
+        raise NetworkError(f"{name}: weight {w.shape} on a tensor {source.shape}; flatten it first")
+    largest = int(np.abs(w.astype(np.int64)).reshape(len(w), -1).sum(axis=1).max()) * source.s_max
+    if largest > INT32_MAX:
+        raise NetworkError(f"{name}: sums can reach {largest}, the accumulator holds {INT32_MAX}; use fewer bits")
+
+
+def _window_output(name: str, shape, kernel, layer) -> tuple[int, int]:
+    padding = getattr(layer, "padding", 0)
+    height, width = ((n + 2 * padding - k) // layer.stride + 1 for n, k in zip(shape[1:], kernel))
+    if height < 1 or width < 1:
+        raise NetworkError(f"{name}: a {kernel[0]}x{kernel[1]} window does not fit the {shape[1]}x{shape[2]} map")
+    return height, width
+
+
+def _check_skip(layer: Conv2d, skip: Skip, out: TensorType, types: dict[str, TensorType]) -> TensorType:
+    name = layer.name
+    if skip.source not in types:
+        raise NetworkError(f"{name}: no residual tensor {skip.source!r} before it")
+    k = types[skip.source]
+    if skip.domain not in SKIP_DOMAINS:
+        raise NetworkError(f"{name}: residual domain {skip.domain!r}, must be one of {SKIP_DOMAINS}")
+    if k.num_steps != out.num_steps:
+        raise NetworkError(f"{name}: the residual has {k.num_steps} steps, the layer {out.num_steps}")
+    if skip.domain == "spike":
+        if k.shape != out.shape or skip.stride != 1:
+            raise NetworkError(f"{name}: a spike-domain residual of shape {k.shape} needs the output's {out.shape}")
+        if skip.s_max is None:
+            raise NetworkError(f"{name}: a spike-domain residual must declare the s_max it saturates at")
+        _check_code(name, out.bits, skip.s_max)
+        return replace(out, s_max=min(skip.s_max, out.s_max + k.s_max))
+    rows, cols = (-(-n // skip.stride) for n in k.shape[1:])
+    if skip.stride not in STRIDES or (rows, cols) != out.shape[1:] or k.shape[0] > out.shape[0]:
+        raise NetworkError(f"{name}: a residual {k.shape} with stride {skip.stride} cannot become {out.shape}")
+    limit = 1 << (MULTIPLIER_BITS - 1)
+    per_channel(f"{name}: skip multiplier", skip.multiplier, -limit, limit - 1, out.shape[0])
+    per_channel(f"{name}: skip shift", skip.shift, 0, MAXIMUM_SHIFT, out.shape[0])
+    return out
+
+
+def _pool_type(layer: Pool, source: TensorType) -> TensorType:
+    if layer.kind not in POOL_KINDS:
+        raise NetworkError(f"{layer.name}: pool kind {layer.kind!r}, must be one of {POOL_KINDS}")
+    if layer.kernel < 1 or layer.stride < 1:
+        raise NetworkError(f"{layer.name}: kernel {layer.kernel} and stride {layer.stride} must be positive")
+    size = layer.kernel**2
+    height, width = _window_output(layer.name, source.shape, (layer.kernel, layer.kernel), layer)
+    shape = (source.shape[0], height, width)
+    if layer.kind == "average" and size & (size - 1):
+        raise NetworkError(f"{layer.name}: an average of {size} codes; use a power of two, or a sum pool")
+    if layer.kind != "sum":
+        return replace(source, shape=shape)
+    s_max = source.s_max * size
+    bits = next((b for b in CODE_BITS if s_max < 1 << b), None)
+    if bits is None:
+        raise NetworkError(f"{layer.name}: sums reach {s_max}, codes hold 255; pool a smaller window or average")
+    return TensorType(shape, bits, source.num_steps, s_max)
+
+
+_CLASSES = {c.__name__: c for c in (TensorType, Skip, Conv2d, Linear, Pool, Flatten, Head, Affine, Neuron)}
+
+
+def _encode(item, arrays: dict[str, np.ndarray]) -> dict:
+    """Dataclass -> JSON-ready dict; arrays move to ``arrays`` and leave their key behind."""
+    out: dict = {"class": type(item).__name__}
+    for name, value in vars(item).items():
+        if isinstance(value, np.ndarray):
+            key = f"a{len(arrays):04d}"
+            arrays[key] = value
+            value = {"array": key}
+        elif type(value).__name__ in _CLASSES:
+            value = _encode(value, arrays)
+        out[name] = value
+    return out
+
+
+def _decode(item: dict, arrays: dict[str, np.ndarray]):
+    cls = _CLASSES[item["class"]]
+    values = {}
+    for name, value in item.items():
+        if name == "class":
+            continue
+        if isinstance(value, dict):
+            value = arrays[value["array"]] if "array" in value else _decode(value, arrays)
+        elif isinstance(value, list):
+            value = tuple(value)
+        values[name] = value
+    return cls(**values)
