@@ -1,0 +1,1 @@
+"""Executors of an integer network: fast host simulator, HLS C simulation, overlay."""
