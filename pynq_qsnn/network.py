@@ -196,19 +196,22 @@ class Network:
             return replace(source, shape=(int(np.prod(source.shape)), 1, 1))
         return _pool_type(layer, source)
 
-    def save(self, path: str | Path) -> None:
-        """Write the .qsnn file atomically: the old file stays until the new one is complete."""
+    def to_parts(self) -> tuple[dict, dict[str, np.ndarray]]:
+        """JSON-ready description and the arrays that it names; the inverse of :meth:`from_parts`."""
         arrays: dict[str, np.ndarray] = {}
-        layers = [_encode(layer, arrays) for layer in self.layers]
         meta = {
             "name": self.name,
             "numerics": numerics_fingerprint(),
             "num_steps": self.num_steps,
             "input": _encode(self.input, arrays),
-            "layers": layers,
+            "layers": [_encode(layer, arrays) for layer in self.layers],
             "card": self.card,
         }
-        container.save(path, "network", meta, arrays)
+        return meta, arrays
+
+    def save(self, path: str | Path) -> None:
+        """Write the .qsnn file atomically: the old file stays until the new one is complete."""
+        container.save(path, "network", *self.to_parts())
 
     @classmethod
     def load(cls, path: str | Path) -> "Network":
