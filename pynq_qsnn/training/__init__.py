@@ -1,0 +1,1 @@
+"""Quantization-aware training with Brevitas and PyTorch. Importing this package imports neither."""

@@ -1,0 +1,131 @@
+"""Building blocks of a trained network. Every tensor is [T*B, ...], step-major, and holds codes times a threshold."""
+
+import torch
+from brevitas import nn as qnn
+from torch import nn
+from torch.nn import functional
+
+from .quantizers import weight_quantizer
+
+
+class SpikingConv(nn.Module):
+    """Quantized convolution -> batch norm -> neurons.
+
+    The batch norm stays a per-channel affine on export: folded into low-bit weights it would need its own scale.
+    """
+
+    def __init__(self, in_channels, channels, kernel, stride, padding, groups, weight_bits, neuron):
+        super().__init__()
+        self.conv = qnn.QuantConv2d(
+            in_channels, channels, kernel, stride=stride, padding=padding, groups=groups, bias=False,
+            **weight_quantizer(weight_bits),
+        )  # fmt: skip
+        self.norm = nn.BatchNorm2d(channels)
+        self.neuron = neuron
+        self.weight_bits = weight_bits
+
+    def forward(self, x, replay=False, skip=None):
+        """skip: a current [T*B, C', H', W'] added before firing; subsampled and zero-padded to this layer's shape."""
+        current = self.norm(self.conv(x))
+        if skip is not None:
+            current = current + match_shape(skip, current.shape)
+        return self.neuron(current, replay)
+
+
+class SpikingLinear(nn.Module):
+    """Quantized linear -> batch norm -> neurons, on features [T*B, F]."""
+
+    def __init__(self, in_features, features, weight_bits, neuron):
+        super().__init__()
+        self.linear = qnn.QuantLinear(in_features, features, bias=False, **weight_quantizer(weight_bits))
+        self.norm = nn.BatchNorm1d(features)
+        self.neuron = neuron
+        self.weight_bits = weight_bits
+
+    def forward(self, x, replay=False):
+        return self.neuron(self.norm(self.linear(x)), replay)
+
+
+class Head(nn.Module):
+    """Quantized linear with a float bias a class; logits are averaged over the steps: [T*B, F] -> [B, classes]."""
+
+    def __init__(self, in_features, num_classes, weight_bits, num_steps):
+        super().__init__()
+        self.linear = qnn.QuantLinear(in_features, num_classes, bias=False, **weight_quantizer(weight_bits))
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+        self.num_steps = num_steps
+        self.weight_bits = weight_bits
+
+    def forward(self, x):
+        logits = self.linear(x).unflatten(0, (self.num_steps, -1))
+        return logits.float().mean(0) + self.bias
+
+
+class MaxPool(nn.MaxPool2d):
+    """Maximum of the codes, after firing."""
+
+
+class SumPool(nn.Module):
+    """Sum of the codes of a window: exact, but widens the codes by log2(kernel^2) bits."""
+
+    def __init__(self, kernel):
+        super().__init__()
+        self.kernel = kernel
+
+    def forward(self, x):
+        return functional.avg_pool2d(x, self.kernel, divisor_override=1)
+
+
+class _RoundHalfUp(torch.autograd.Function):
+    """floor(x + 1/2) with gradient 1."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return torch.floor(x + 0.5)
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        return grad_output
+
+
+class AvgPool(nn.Module):
+    """Mean of the codes, rounded half up to a code, as the hardware does: (sum + n/2) div n."""
+
+    def __init__(self, kernel, threshold):
+        super().__init__()
+        self.kernel, self.threshold = kernel, threshold
+
+    def forward(self, x):
+        # The sum is rounded to whole codes first: dividing by the threshold may miss an exact tie by one ulp.
+        sums = functional.avg_pool2d(x, self.kernel, divisor_override=1) / self.threshold
+        return _RoundHalfUp.apply(_RoundHalfUp.apply(sums) / self.kernel**2) * self.threshold
+
+
+class Residual(nn.Module):
+    """A body and a shortcut.
+
+    domain "spike":   SEW ADD (arXiv 2102.04159): min(body + shortcut, s_max), after firing.
+    domain "current": ResNet: the shortcut joins the current of the body's last layer, before it fires.
+    """
+
+    def __init__(self, body, shortcut, domain, ceiling):
+        super().__init__()
+        self.body, self.shortcut = nn.ModuleList(body), shortcut
+        self.domain, self.ceiling = domain, ceiling
+
+    def forward(self, x):
+        skip = x if self.shortcut is None else self.shortcut(x)
+        for layer in self.body[:-1]:
+            x = layer(x)
+        if self.domain == "current":
+            return self.body[-1](x, skip=skip)
+        return (self.body[-1](x) + skip).clamp(max=self.ceiling)
+
+
+def match_shape(skip, shape):
+    """Option A of ResNet (arXiv 1512.03385): subsample rows and columns, zero-pad channels to `shape`."""
+    stride = -(-skip.shape[2] // shape[2])
+    if stride > 1:
+        skip = skip[:, :, ::stride, ::stride]
+    missing = shape[1] - skip.shape[1]
+    return functional.pad(skip, (0, 0, 0, 0, 0, missing)) if missing else skip

@@ -1,0 +1,153 @@
+"""Quantized layers, residual blocks and the architecture builder."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("brevitas")
+
+from pynq_qsnn.errors import ConfigError  # noqa: E402
+from pynq_qsnn.training.layers import AvgPool, match_shape  # noqa: E402
+from pynq_qsnn.training.models import (  # noqa: E402
+    ARCHITECTURES,
+    Conv,
+    Flatten,
+    Head,
+    Linear,
+    NetworkSpec,
+    Pool,
+    Residual,
+    build_model,
+)
+from pynq_qsnn.training.options import MODEL_NAMES  # noqa: E402
+
+
+def spec(weight_bits=4, spike_bits=2, num_steps=2, model="custom", shape=(1, 8, 8)):
+    return NetworkSpec(model, shape, 10, weight_bits, spike_bits, num_steps)
+
+
+def images(count=4, shape=(1, 8, 8)):
+    return torch.rand(count, *shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("weight_bits, values", [(1, {-1, 1}), (2, {-1, 0, 1})])
+def test_low_bit_weights_take_exactly_these_values(weight_bits, values):
+    model = build_model(spec(weight_bits, model="digits_small"))
+    conv = model.layers[2].conv
+    quantized = conv.quant_weight()
+    codes = torch.round(quantized.value / quantized.scale)
+    assert set(codes.unique().tolist()) == values
+    torch.testing.assert_close(codes * quantized.scale, quantized.value)
+    if weight_bits == 1:
+        torch.testing.assert_close(quantized.scale.flatten(), conv.weight.abs().mean((1, 2, 3)))
+
+
+@pytest.mark.parametrize("weight_bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("spike_bits, num_steps", [(1, 4), (2, 2), (4, 1), (8, 1)])
+def test_every_allocation_takes_a_training_step(weight_bits, spike_bits, num_steps):
+    torch.manual_seed(0)
+    model = build_model(spec(weight_bits, spike_bits, num_steps, "digits_small"))
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    logits = model(images(8))
+    torch.nn.functional.cross_entropy(logits, torch.arange(8)).backward()
+    optimizer.step()
+    assert logits.shape == (8, 10) and torch.isfinite(logits).all()
+    for name, parameter in model.named_parameters():
+        assert torch.isfinite(parameter.grad).all()
+        assert not torch.equal(before[name], parameter), name
+
+
+def test_first_and_last_layer_keep_eight_bits():
+    model = build_model(spec(weight_bits=1, model="digits_small"))
+    widths = [model.layers[0].weight_bits, model.layers[2].weight_bits, model.layers[-1].weight_bits]
+    assert widths == [8, 1, 8]
+
+
+def test_layer_outputs_are_codes_times_threshold():
+    model = build_model(spec(4, 2, 2, "digits_small")).eval()
+    seen = []
+    model.layers[3].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    model(images())
+    codes = seen[0] / model.layers[2].neuron.threshold
+    assert seen[0].shape[0] == 2 * 4
+    assert torch.equal(codes, codes.round()) and codes.min() >= 0 and codes.max() <= 3
+
+
+def test_static_images_equal_frames_that_repeat_them():
+    model = build_model(spec(num_steps=3, model="digits_small")).eval()
+    still = images()
+    torch.testing.assert_close(model(still), model(still.expand(3, *still.shape)))
+
+
+def test_spike_residual_adds_codes_and_saturates():
+    model = build_model(spec(), (Conv(6), Residual((Conv(6),), "spike"), Flatten(), Head())).eval()
+    x = model.layers[0](images(), replay=True)
+    block = model.layers[1]
+    expected = torch.minimum(block.body[0](x) + x, torch.tensor(3 * block.body[0].neuron.threshold))
+    assert torch.equal(block(x), expected)
+
+
+def test_current_residual_joins_before_firing():
+    table = (Conv(4), Residual((Conv(4), Conv(7, stride=2)), "current"), Flatten(), Head())
+    model = build_model(spec(), table).eval()
+    x = model.layers[0](images(), replay=True)
+    block = model.layers[1]
+    last = block.body[1]
+    current = last.norm(last.conv(block.body[0](x)))
+    current[:, :4] += x[:, :, ::2, ::2]
+    assert torch.equal(block(x), last.neuron(current))
+
+
+def test_residual_with_a_convolution_as_shortcut():
+    table = (Conv(4), Residual((Conv(8, stride=2),), "spike", Conv(8, kernel=1, stride=2)), Flatten(), Head())
+    assert build_model(spec(), table)(images()).shape == (4, 10)
+
+
+def test_match_shape_subsamples_odd_sizes():
+    assert match_shape(torch.ones(2, 3, 7, 7), (2, 5, 4, 4)).shape == (2, 5, 4, 4)
+
+
+def test_average_pool_rounds_half_up_to_codes():
+    codes = torch.tensor([[[[1.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]]]], requires_grad=True)
+    pooled = AvgPool(2, threshold=0.5)(codes * 0.5)
+    assert (pooled / 0.5).tolist() == [[[[1.0, 0.0]]]]  # 2/4 is a tie and goes up, 1/4 goes down
+    pooled.sum().backward()
+    assert torch.allclose(codes.grad, torch.full_like(codes, 0.125))
+
+
+def test_pools_groups_and_hidden_linear_build():
+    table = (Conv(8), Pool("avg"), Conv(8, groups=8), Pool("sum"), Flatten(), Linear(20), Head())
+    assert build_model(spec(), table)(images()).shape == (4, 10)
+
+
+@pytest.mark.parametrize("name", MODEL_NAMES)
+def test_named_architectures_run(name):
+    shape = (1, 8, 8) if name.startswith("digits") else (3, 32, 32)
+    assert build_model(spec(model=name, shape=shape))(images(2, shape)).shape == (2, 10)
+
+
+def test_option_names_match_the_architectures():
+    assert set(MODEL_NAMES) == set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        (Conv(4), Flatten()),
+        (Pool("max"), Flatten(), Head()),
+        (Conv(4), Head()),
+        (Conv(4), Pool("max", 3), Flatten(), Head()),
+        (Conv(4), Pool("median"), Flatten(), Head()),
+        (Conv(4), Pool("sum", 16), Flatten(), Head()),
+        (Conv(4, groups=3), Flatten(), Head()),
+        (Conv(4, weight_bits=3), Flatten(), Head()),
+        (Conv(4), Residual((Conv(5),), "spike"), Flatten(), Head()),
+        (Conv(4), Residual((Conv(4, spike_bits=4),), "spike"), Flatten(), Head()),
+        (Conv(4), Residual((Conv(3),), "current"), Flatten(), Head()),
+        (Conv(4), Residual((Conv(4),), "voltage"), Flatten(), Head()),
+        (Conv(4), Flatten(), Conv(4), Head()),
+    ],
+)
+def test_impossible_tables_are_refused(table):
+    with pytest.raises(ConfigError):
+        build_model(spec(), table)
