@@ -56,7 +56,7 @@ def _key(name: str, command: list[str], sources: Sequence[Path]) -> str:
 
 
 def _run(name: str, command: list[str]) -> bytes:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         message = done.stderr.decode(errors="replace")[-TAIL_CHARACTERS:]
         raise QsnnError(f"{name} does not compile (exit status {done.returncode}): {' '.join(command)}\n{message}")
