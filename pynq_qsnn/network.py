@@ -20,7 +20,16 @@ import numpy as np
 from . import container
 from .errors import ModelFileError, NetworkError, SpecMismatch
 from .hwspec import CODE_BITS, NUMERICS, numerics_fingerprint
-from .neuron import INT32_MAX, MAXIMUM_SHIFT, MULTIPLIER_BITS, Affine, Neuron, per_channel
+from .neuron import (
+    INT32_MAX,
+    MAXIMUM_SHIFT,
+    MULTIPLIER_BITS,
+    Affine,
+    Neuron,
+    per_channel,
+    round_shift,
+    saturate32,
+)
 
 KERNELS = (1, 3, 5, 7)
 STRIDES = (1, 2)
@@ -184,6 +193,7 @@ class Network:
             if affine.channels != channels:
                 raise NetworkError(f"{layer.name}: {affine.channels} channel scales for {channels} output channels")
             if isinstance(layer, Head):
+                _check_logits(layer, source, self.num_steps)
                 return TensorType((channels, 1, 1), 8, self.num_steps, 255)
             _check_code(layer.name, layer.spike_bits, layer.neuron.s_max)
             height, width = 1, 1
@@ -272,6 +282,15 @@ def _check_weight(layer: Conv2d | Linear | Head, source: TensorType) -> None:
     largest = int(np.abs(w.astype(np.int64)).reshape(len(w), -1).sum(axis=1).max()) * source.s_max
     if largest > INT32_MAX:
         raise NetworkError(f"{name}: sums can reach {largest}, the accumulator holds {INT32_MAX}; use fewer bits")
+
+
+def _check_logits(head: Head, source: TensorType, num_steps: int) -> None:
+    """Prove that the sum of currents over T fits the int32 of the result stream."""
+    acc = np.abs(head.weight.astype(np.int64)).sum(axis=1) * source.s_max
+    affine = head.affine
+    current = saturate32(round_shift(acc * np.abs(affine.multiplier), affine.shift) + 1) + np.abs(affine.bias)
+    if (largest := int(current.max()) * num_steps) > INT32_MAX:
+        raise NetworkError(f"{head.name}: logits can reach {largest}, int32 ends at {INT32_MAX}; use a larger shift")
 
 
 def _window_output(name: str, shape, kernel, layer) -> tuple[int, int]:
