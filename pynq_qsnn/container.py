@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import tempfile
 import zipfile
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from .errors import ModelFileError
+from .files import atomic_file
 
 MAGIC = "pynq-qsnn"
 FORMAT_VERSION = 1
@@ -39,56 +39,75 @@ def save(path: str | Path, kind: str, meta: dict, arrays: dict[str, np.ndarray])
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-                for name, data in {"manifest.json": json.dumps(manifest).encode(), **members}.items():
-                    # A fixed date makes equal contents equal files.
-                    archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in {"manifest.json": json.dumps(manifest).encode(), **members}.items():
+            # A fixed date makes equal contents equal files.
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
 
 
 def load(path: str | Path, kind: str) -> tuple[dict, dict[str, np.ndarray]]:
     """Read a container of the given kind and check every checksum. Raises ModelFileError."""
     path = Path(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            manifest = json.loads(_member(archive, "manifest.json", path))
-            if not isinstance(manifest, dict) or manifest.get("magic") != MAGIC:
-                raise ModelFileError(f"{path} is a zip file, but not one that pynq_qsnn wrote")
-            if manifest.get("version") != FORMAT_VERSION:
-                raise ModelFileError(
-                    f"{path} has format version {manifest.get('version')}, this release reads {FORMAT_VERSION}; "
-                    "export the model again"
-                )
-            if manifest.get("kind") != kind:
-                raise ModelFileError(f"{path} holds a {manifest.get('kind')}, a {kind} was asked for")
-            members = {}
-            for name, digest in manifest["sha256"].items():
-                members[name] = _member(archive, name, path)
-                if hashlib.sha256(members[name]).hexdigest() != digest:
-                    raise ModelFileError(f"{path}: checksum of {name} is wrong; the file is damaged, copy it again")
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        manifest = _manifest(archive, path)
+        if manifest["kind"] != kind:
+            raise ModelFileError(f"{path} holds a {manifest['kind']}, a {kind} was asked for")
+        members = {}
+        for name, digest in manifest["sha256"].items():
+            members[name] = _member(archive, name, path)
+            if hashlib.sha256(members[name]).hexdigest() != digest:
+                raise ModelFileError(f"{path}: checksum of {name} is wrong; the file is damaged, copy it again")
         arrays = {
             name[:-4]: np.load(io.BytesIO(data), allow_pickle=False)
             for name, data in members.items()
             if name.endswith(".npy")
         }
         return json.loads(members["meta.json"]), arrays
+
+
+def kind(path: str | Path) -> str:
+    """What a container holds: "network" or "program". Raises ModelFileError when it is none."""
+    path = Path(path)
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        return _manifest(archive, path)["kind"]
+
+
+@contextmanager
+def _reading(path: Path):
+    """Turn whatever a damaged or missing file provokes into a ModelFileError."""
+    try:
+        yield
+    except ModelFileError:
+        raise
     except FileNotFoundError:
         raise ModelFileError(f"no file {path}") from None
     except IsADirectoryError:
         raise ModelFileError(f"{path} is a folder, a file was expected") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
-        if isinstance(error, ModelFileError):
-            raise
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        NotImplementedError,  # zipfile's word for an unknown compression method
+        RuntimeError,  # and for an encrypted member
+        OSError,
+    ) as error:
         raise ModelFileError(f"{path} is truncated or not a pynq-qsnn file: {error}") from error
+
+
+def _manifest(archive: zipfile.ZipFile, path: Path) -> dict:
+    manifest = json.loads(_member(archive, "manifest.json", path))
+    if not isinstance(manifest, dict) or manifest.get("magic") != MAGIC:
+        raise ModelFileError(f"{path} is a zip file, but not one that pynq_qsnn wrote")
+    if manifest.get("version") != FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path} has format version {manifest.get('version')}, this release reads {FORMAT_VERSION}; "
+            "export the model again"
+        )
+    return manifest
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:

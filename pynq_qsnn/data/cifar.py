@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .cache import atomic_file, cache_dir
+from ..files import atomic_file, cache_dir
 from .types import DataCard, ImageDataset
 
 DATA_VARIABLE = "PYNQ_QSNN_DATA"

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..data.cache import cache_dir
+from ..files import cache_dir
 from ..errors import QsnnError, ToolMissing
 
 SHARED_FLAGS = ("-std=c++17", "-fPIC", "-shared")

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from ..data.cache import atomic_file
+from ..files import atomic_file
 from ..errors import ModelFileError
 
 FORMAT = "pynq_qsnn.checkpoint.1"

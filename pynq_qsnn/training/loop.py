@@ -18,7 +18,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from ..data import load_dataset
-from ..data.cache import atomic_file
+from ..files import atomic_file
 from ..errors import ConfigError, ModelFileError
 from . import checkpoint
 from .augment import augment_batch, to_unit_range
