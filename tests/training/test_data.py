@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pynq_qsnn.data import cifar, load_dataset
-from pynq_qsnn.data.cache import atomic_file
+from pynq_qsnn.files import atomic_file
 from pynq_qsnn.errors import ConfigError, DataError
 
 
