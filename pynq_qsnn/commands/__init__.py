@@ -1,0 +1,1 @@
+"""Subcommands of `pynq-qsnn`: one file each, with `add_arguments(parser)` and `run(args)`."""

@@ -1,0 +1,107 @@
+"""What several subcommands share: opening models, choosing labelled frames, printing tables, writing JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from .. import container
+from ..data import DATASET_NAMES, ImageDataset, load_dataset
+from ..files import atomic_file
+from ..errors import ConfigError, DataError
+from ..network import Network
+from ..program import Program
+
+
+def open_network(path: str | Path) -> Network:
+    """The network of a .qsnn file or of a program file."""
+    return Program.load(path).network if container.kind(path) == "program" else Network.load(path)
+
+
+def open_program(path: str | Path, config_path: str | None = None) -> Program:
+    """A program file as it is, or a .qsnn file compiled for the overlay of ``config_path``."""
+    if container.kind(path) == "program":
+        return Program.load(path)
+    from ..compiler import compile_network
+    from ..hwspec import load_config
+
+    return compile_network(Network.load(path), load_config(config_path))
+
+
+def add_frame_arguments(parser: argparse.ArgumentParser, frames: int | None) -> None:
+    """Options that choose labelled test frames. frames: default number, None for the whole test split."""
+    parser.add_argument("--dataset", choices=DATASET_NAMES, help="test data (default: the model card's data set)")
+    parser.add_argument(
+        "--input", help="frames from a .npy file instead: uint8 [N, C, H, W] or [N, T, C, H, W]; gives no accuracy"
+    )
+    text = "all" if frames is None else frames
+    parser.add_argument("--frames", type=_positive, default=frames, help=f"number of frames (default: {text})")
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """--json FILE."""
+    parser.add_argument("--json", metavar="FILE", help="also write the rows to FILE")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def test_frames(args: argparse.Namespace, network: Network) -> tuple[np.ndarray, np.ndarray | None]:
+    """(frames, labels) that the options name; labels is None for frames of a file. Raises DataError."""
+    if args.input:
+        try:
+            frames, labels = np.load(args.input, allow_pickle=False), None
+        except (OSError, ValueError) as error:
+            raise DataError(f"{args.input} is not a .npy array: {error}") from error
+    else:
+        dataset = test_split(args, network)
+        frames, labels = dataset.images, dataset.labels
+    count = len(frames) if args.frames is None else args.frames
+    return frames[:count], None if labels is None else labels[:count]
+
+
+def test_split(args: argparse.Namespace, network: Network) -> ImageDataset:
+    """Test split of --dataset or of the data set that the model card names."""
+    name = args.dataset or network.card.get("dataset")
+    if name is None:
+        raise ConfigError(f"model {network.name!r} names no data set in its card; choose one with --dataset or --input")
+    return load_dataset(name, "test")
+
+
+def accuracy_percent(logits: np.ndarray, labels: np.ndarray | None) -> float | None:
+    """Share of frames whose largest logit is the label's, in percent; None without labels."""
+    return None if labels is None else float(100 * np.mean(logits.argmax(axis=1) == labels))
+
+
+def format_table(rows: list[dict], columns: dict[str, str]) -> str:
+    """Rows as aligned text. columns: key -> heading, in order; numbers to the right, None as "-"."""
+    cells = [[_text(row.get(key)) for key in columns] for row in rows]
+    right = [all(isinstance(row.get(key), (int, float, type(None))) for row in rows) for key in columns]
+    widths = [max(map(len, column)) for column in zip(columns.values(), *cells)]
+
+    def line(values):
+        return "  ".join(v.rjust(w) if r else v.ljust(w) for v, w, r in zip(values, widths, right)).rstrip()
+
+    return "\n".join([line(columns.values()), line(["-" * w for w in widths]), *map(line, cells)])
+
+
+def _text(value) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) < 10 else f"{value:.2f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def write_json(path: str | None, content) -> None:
+    """Write JSON atomically; nothing when ``path`` is None."""
+    if path:
+        with atomic_file(Path(path)) as file:
+            file.write(json.dumps(content, indent=1).encode() + b"\n")
