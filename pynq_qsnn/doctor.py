@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from .errors import QsnnError
+from .errors import QsnnError, ToolMissing
 from .files import cache_dir
 from .hwspec import load_config
 from .paths import resource
+from .runtime.csim import ap_types
 
 PYTHON_RANGE = ((3, 10), (3, 12))
 
@@ -76,12 +77,10 @@ def _compiler() -> Check:
 
 
 def _ap_types() -> Check:
-    from .runtime.csim import AP_TYPES_REMEDY, find_ap_types
-
     try:
-        return Check("ap_int headers", True, str(find_ap_types()))
-    except QsnnError:
-        return Check("ap_int headers", False, "not found", AP_TYPES_REMEDY)
+        return Check("ap_int headers", True, str(ap_types()))
+    except ToolMissing as error:
+        return Check("ap_int headers", False, "not found", str(error))
 
 
 def _contract() -> Check:

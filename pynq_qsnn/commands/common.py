@@ -75,6 +75,15 @@ def test_split(args: argparse.Namespace, network: Network) -> ImageDataset:
     return load_dataset(name, "test")
 
 
+def progress(items, total: int, unit: str):
+    """``items`` behind a tqdm bar where tqdm is installed; a board's base installation need not have it."""
+    try:
+        from tqdm import tqdm
+    except ModuleNotFoundError:
+        return items
+    return tqdm(items, total=total, unit=unit, leave=False)
+
+
 def accuracy_percent(logits: np.ndarray, labels: np.ndarray | None) -> float | None:
     """Share of frames whose largest logit is the label's, in percent; None without labels."""
     return None if labels is None else float(100 * np.mean(logits.argmax(axis=1) == labels))

@@ -1,0 +1,83 @@
+"""run a model on the board, through pynq and its DMA
+
+Without a PYNQ device (or with --emulate) the emulated KV260 runs it: the HLS kernel compiled by g++ behind register
+models, driven by the unmodified pynq. Its times come from a cycle model and are labelled so.
+
+examples:
+  pynq-qsnn run digits.qprog
+  pynq-qsnn run cifar10_w8s4t1.qsnn --frames 200 --check
+"""
+
+from contextlib import contextmanager
+
+import numpy as np
+
+from ..errors import DeviceError
+from .common import (
+    accuracy_percent,
+    add_frame_arguments,
+    add_json_argument,
+    format_table,
+    open_program,
+    progress,
+    test_frames,
+    write_json,
+)
+
+
+def add_arguments(parser):
+    parser.add_argument("model", help="program file, or a .qsnn that is compiled on the way")
+    add_board_arguments(parser)
+    parser.add_argument("--check", action="store_true", help="compare every logit with the reference executor")
+    add_frame_arguments(parser, 32)
+    add_json_argument(parser)
+
+
+def add_board_arguments(parser):
+    """--bitfile, --emulate, --batch."""
+    parser.add_argument("--bitfile", help="bitstream to load (default: the installed overlay)")
+    parser.add_argument("--emulate", action="store_true", help="use the emulated board even where a board is present")
+    parser.add_argument("--batch", type=int, default=16, help="frames in one call of the kernel (default: %(default)s)")
+
+
+@contextmanager
+def open_overlay(args):
+    """The QsnnOverlay that the board options ask for."""
+    from ..runtime.driver import QsnnOverlay
+
+    if not args.emulate:
+        with QsnnOverlay(args.bitfile, batch_size=args.batch) as overlay:
+            yield overlay
+        return
+    from ..emulator import open_board
+
+    with open_board() as board, QsnnOverlay(args.bitfile or board.bitfile, batch_size=args.batch) as overlay:
+        yield overlay
+
+
+def run(args):
+    program = open_program(args.model)
+    frames, labels = test_frames(args, program.network)
+    with open_overlay(args) as overlay:
+        overlay.load_model(program)
+        batches = [frames[i : i + args.batch] for i in range(0, len(frames), args.batch)]
+        parts = progress(overlay.stream(batches), total=len(batches), unit="batch")
+        logits = np.concatenate(list(parts))
+        layers, report = overlay.layer_cycles(), overlay.throughput_test(frames[: args.batch], num_batches=1)
+    columns = {"layer": "layer", "opcode": "instruction", "cycles": "cycles", "predicted_cycles": "predicted"}
+    print(format_table(layers, columns))
+    accuracy = accuracy_percent(logits, labels)
+    print(
+        f"\n{len(frames)} frames, {report['fps']:,.0f} fps, latency {report['latency_us_p50'] / 1e3:.3f} ms at "
+        f"{report['clock_mhz']:g} MHz, {report['method']}" + ("" if labels is None else f", accuracy {accuracy:.2f} %")
+    )
+    row = {"executor": "KV260", **report, "frames": len(frames), "accuracy_percent": accuracy, "layers": layers}
+    if args.check:
+        from ..reference import Reference
+
+        differing = int(np.any(Reference().load(program).run(frames) != logits, axis=1).sum())
+        row["frames_differing_from_reference"] = differing
+        if differing:
+            raise DeviceError(f"{differing} of {len(frames)} frames differ from the reference executor")
+        print(f"all {len(frames)} frames equal the reference, every logit")
+    write_json(args.json, {**row, "predictions": logits.argmax(axis=1).tolist()})
