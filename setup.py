@@ -72,7 +72,8 @@ setup(
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": ["pynq-qsnn = pynq_qsnn.cli:main"],
-        # pynq's extension points: Overlay("qsnn_kv260.bit") resolves, `pynq get-notebooks` delivers.
+        # pynq extension points: a driver binds to the kernel, Overlay("qsnn_kv260.bit") resolves, `pynq get-notebooks`.
+        "pynq.lib": ["pynq_qsnn = pynq_qsnn.runtime.ip"],
         "pynq.overlays": ["pynq_qsnn = pynq_qsnn.overlays.kv260"],
         "pynq.notebooks": ["pynq_qsnn = pynq_qsnn.notebooks"],
     },
