@@ -1,0 +1,140 @@
+"""Processing-system side of the emulated board: clock registers, the board's time, the power sensor, files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+
+from .faults import Faults
+
+CRYSTAL_MHZ = 100 / 3
+IOPLL_MHZ = 1500.0
+CRL_APB, CRF_APB = 0xFF5E_0000, 0xFD1A_0000
+# FPD_SLCR, LPD_SLCR and the AXI FIFO interfaces, where pynq writes port widths after loading a bitstream.
+PORT_WIDTH_BASES = (
+    *(0xFD61_5000, 0xFF41_9000),
+    *(0xFD36_0000, 0xFD37_0000, 0xFD38_0000, 0xFD39_0000, 0xFD3A_0000, 0xFD3B_0000, 0xFF9B_0000),
+)
+IOPLL_CTRL, RPLL_CTRL, PL0_REF_CTRL = 0x20, 0x30, 0xC0
+HWMON = "/sys/class/hwmon/hwmon0"
+FPGA_MANAGER = "/sys/class/fpga_manager/fpga0"
+
+
+class RegisterBank:
+    """Plain 32-bit registers with reset values; what is not listed reads as 0."""
+
+    def __init__(self, resets: dict[int, int] | None = None):
+        self.values = dict(resets or {})
+
+    def read(self, offset: int) -> int:
+        """Register value."""
+        return self.values.get(offset, 0)
+
+    def write(self, offset: int, value: int) -> None:
+        """Store a value."""
+        self.values[offset] = value
+
+
+class ClockRegisters(RegisterBank):
+    """CRL_APB with the KV260's reset values: IOPLL 1500 MHz, RPLL 1200 MHz, PL0..PL3 100 MHz."""
+
+    def __init__(self, faults: Faults):
+        pl_100_mhz = 0x0101_0F00  # active, IOPLL / 15 / 1
+        resets = {IOPLL_CTRL: 0x0001_5A00, RPLL_CTRL: 0x0001_4800}
+        super().__init__({**resets, **{PL0_REF_CTRL + 4 * i: pl_100_mhz for i in range(4)}})
+        self._faults = faults
+
+    def write(self, offset: int, value: int) -> None:
+        """Store a value; the fault ``clock_locked`` keeps PL0 as it is."""
+        if not (self._faults.clock_locked and offset == PL0_REF_CTRL):
+            super().write(offset, value)
+
+    @property
+    def pl0_mhz(self) -> float:
+        """Frequency of the PL clock from its source PLL and divisors."""
+        control = self.read(PL0_REF_CTRL)
+        pll = self.read(RPLL_CTRL if control & 7 == 2 else IOPLL_CTRL)
+        source = CRYSTAL_MHZ * (pll >> 8 & 0x7F) / (2 if pll >> 16 & 1 else 1)
+        return source / ((control >> 8 & 0x3F or 1) * (control >> 16 & 0x3F or 1))
+
+
+class BoardTime:
+    """Seconds as the board's CPU would count them.
+
+    The host needs seconds to simulate what the PL does in microseconds. Inside :meth:`simulating` the board's time
+    stands still; the kernel's modelled time is added afterwards.
+    """
+
+    def __init__(self):
+        self._skipped = 0.0
+        self._frozen_at: float | None = None
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        host = time.monotonic() if self._frozen_at is None else self._frozen_at
+        return host - self._skipped
+
+    def advance(self, seconds: float) -> None:
+        """Let modelled time pass."""
+        self._skipped -= seconds
+
+    @contextmanager
+    def simulating(self):
+        """Freeze the board's time while the host computes."""
+        start = self._frozen_at = time.monotonic()
+        try:
+            yield
+        finally:
+            self._skipped += time.monotonic() - start
+            self._frozen_at = None
+
+
+class PowerModel:
+    """The whole board's input power, a model: idle watts, plus dynamic watts while the kernel runs.
+
+    The two figures are placeholders of the right order, measured on no board.
+    """
+
+    VOLTS = 5.0
+
+    def __init__(self, busy: Callable[[], bool], idle_w: float = 4.2, busy_w: float = 5.6):
+        self._busy, self.idle_w, self.busy_w = busy, idle_w, busy_w
+
+    @property
+    def watts(self) -> float:
+        """Power now."""
+        return self.busy_w if self._busy() else self.idle_w
+
+    def files(self) -> dict[str, Callable[[], bytes]]:
+        """hwmon files of an INA260: mV, mA, and uW in the sensor's steps of 10 mW."""
+        return {
+            f"{HWMON}/name": lambda: b"ina260_u14\n",
+            f"{HWMON}/in1_input": lambda: b"%d\n" % round(self.VOLTS * 1e3),
+            f"{HWMON}/curr1_input": lambda: b"%d\n" % round(self.watts / self.VOLTS * 1e3),
+            f"{HWMON}/power1_input": lambda: b"%d\n" % (int(self.watts * 100) * 10_000),
+        }
+
+
+class Files:
+    """The board's files that matter here. A value is bytes, or a function that returns them."""
+
+    def __init__(self, entries: dict[str, bytes | Callable[[], bytes]]):
+        self.entries = dict(entries)
+
+    def exists(self, path: str) -> bool:
+        """True for a file, or a folder that holds one."""
+        path = str(path).rstrip("/")
+        return path in self.entries or any(entry.startswith(f"{path}/") for entry in self.entries)
+
+    def read(self, path: str) -> bytes:
+        """Contents. Raises FileNotFoundError."""
+        try:
+            value = self.entries[str(path)]
+        except KeyError:
+            raise FileNotFoundError(f"the emulated board has no file {path}") from None
+        return value() if callable(value) else value
+
+    def write(self, path: str, data: bytes) -> None:
+        """Replace the contents."""
+        self.entries[str(path)] = bytes(data)

@@ -1,0 +1,95 @@
+"""Device buffers that the driver owns."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DeviceMemoryError
+from ..hwspec import LOG_ENTRY, record_words
+from ..packing import WORD_BYTES
+from ..program import Program
+
+LOG_ENTRY_BYTES = record_words(LOG_ENTRY) * WORD_BYTES
+
+
+def allocate(device, shape: tuple[int, ...]) -> np.ndarray:
+    """uint8 buffer in contiguous device memory. Raises DeviceMemoryError with bytes asked and left."""
+    try:
+        buffer = device.allocate(shape, np.uint8)
+        if not buffer.physical_address:  # some allocators notice only here that there is no memory
+            raise MemoryError("no physical address")
+        return buffer
+    except (MemoryError, RuntimeError, OSError) as error:
+        left = cma_free_bytes(device)
+        known = "an unknown number" if left is None else str(left)
+        raise DeviceMemoryError(
+            f"no contiguous device memory for {int(np.prod(shape))} bytes, {known} of bytes left ({error}). "
+            "Use a smaller batch_size, close other overlays and buffers, or boot with a larger cma= argument."
+        ) from error
+
+
+def cma_free_bytes(device) -> int | None:
+    """Bytes of contiguous memory left, by the kernel's account; None where it is not told."""
+    path = "/proc/meminfo"
+    try:
+        text = device.read_file(path).decode() if hasattr(device, "read_file") else Path(path).read_text()
+    except OSError:
+        return None
+    match = re.search(r"CmaFree:\s*(\d+) kB", text)
+    return int(match[1]) << 10 if match else None
+
+
+class Slot:
+    """Buffers of one batch: frames, results, time log. ``count`` is the number of frames in it.
+
+    frames: uint8 [batch, frame_beats * 16].  results: uint8 [batch, result_beats * 16].
+    log: uint8 [batch * instructions, 16 * words of a LOG_ENTRY].
+    """
+
+    def __init__(self, device, program: Program, batch_size: int):
+        self.program, self.count = program, 0
+        self._buffers: list = []
+        try:
+            for shape in (
+                (batch_size, program.frame_beats * WORD_BYTES),
+                (batch_size, program.result_beats * WORD_BYTES),
+                (batch_size * program.num_instructions, LOG_ENTRY_BYTES),
+            ):
+                self._buffers.append(allocate(device, shape))
+        except BaseException:
+            self.free()
+            raise
+        self.frames, self.results, self.log = self._buffers
+
+    def fill(self, packed: np.ndarray) -> None:
+        """Copy packed frames, uint8 [N, frame_beats, 16]."""
+        self.count = len(packed)
+        self.frames[: self.count] = packed.reshape(self.count, -1)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes to send."""
+        return self.count * self.program.frame_beats * WORD_BYTES
+
+    @property
+    def result_bytes(self) -> int:
+        """Bytes expected back."""
+        return self.count * self.program.result_beats * WORD_BYTES
+
+    def take_results(self) -> np.ndarray:
+        """Results of the finished batch, uint8 [count, result_beats, 16], copied out of the device buffer."""
+        beats = np.array(self.results[: self.count], np.uint8, subok=False)
+        return beats.reshape(self.count, -1, WORD_BYTES)
+
+    def take_log(self) -> np.ndarray:
+        """Time samples of the finished batch in clock cycles, uint64 [count, instructions, 2] (start, end)."""
+        entries = np.array(self.log[: self.count * self.program.num_instructions], np.uint8, subok=False)
+        return entries.view("<u8").reshape(self.count, self.program.num_instructions, -1)[:, :, :2]
+
+    def free(self) -> None:
+        """Give the memory back."""
+        while self._buffers:
+            self._buffers.pop().freebuffer()

@@ -1,0 +1,302 @@
+"""The overlay driver: one class for the KV260 and for the emulated board.
+
+>>> with QsnnOverlay() as overlay:                     # doctest: +SKIP
+...     overlay.load_model("digits.qprog")
+...     classes = overlay.predict(frames)
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from pynq import Overlay
+
+from ..errors import ConfigError, DeviceError
+from ..hwspec import HardwareConfig, load_config
+from ..packing import check_frames, pack_frames, unpack_results
+from ..program import Program
+from . import clock, measure
+from .buffers import Slot
+from .dma import FrameStream
+from .ip import QsnnKernel
+from .loading import LoadedModel, read_program
+from .locate import find_bitfile, find_device, is_emulated, open_emulated_board
+from .pipeline import run_batches
+from .runner import Runner
+
+MEASURED, EMULATED = "measured (board)", "emulated (cycle model)"
+DMA_TYPE = "xilinx.com:ip:axi_dma:"
+
+
+class QsnnOverlay(Overlay):
+    """The accelerator as a ``pynq.Overlay`` that owns its buffers.
+
+    bitfile_name: path or pynq overlay name; None takes the device's own. On a machine without a PYNQ device and without
+        a bitfile_name an emulated KV260 is opened, see :attr:`is_emulated`.
+    download: load the bitstream; False uses what is loaded, which must be the same file.
+    device: a ``pynq.Device``, by default pynq's active one.
+    fclk_mhz: PL clock; None keeps the bitstream's. Exact divisions of the 1500 MHz PLL up to the bitstream's rating.
+    timeout_s: deadline of one batch.  batch_size: most frames in one call of the kernel.
+    config: the overlay's numbers, by default the KV260's.
+
+    After any error the object is usable again: the DMA is reset and, where that is not enough, the bitstream is loaded
+    once more. It belongs to one thread.
+    """
+
+    def __init__(
+        self,
+        bitfile_name: str | None = None,
+        download: bool = True,
+        device=None,
+        fclk_mhz: float | None = None,
+        timeout_s: float = 10.0,
+        batch_size: int = 16,
+        config: HardwareConfig | None = None,
+        dtbo: str | None = None,
+        ignore_version: bool = False,
+    ):
+        # first of all, because Overlay looks up any attribute that is not there among the IPs
+        self._closed, self._emulated_board = False, None
+        self._model: LoadedModel | None = None
+        self._turn = object()
+        self._config = config or load_config()
+        self._batch_size, self._fclk_mhz = _positive("batch_size", batch_size), fclk_mhz
+        device = device or find_device()
+        if device is None:
+            self._emulated_board = open_emulated_board(bitfile_name, self._config)
+            device = self._emulated_board.device
+        self.monotonic = getattr(device, "monotonic", time.monotonic)
+        try:
+            path = find_bitfile(bitfile_name, device)
+            super().__init__(path, dtbo=dtbo, download=download, ignore_version=ignore_version, device=device)
+            with warnings.catch_warnings():
+                # Without the uio device-tree overlay pynq cannot make Interrupt objects; this driver polls.
+                warnings.filterwarnings("ignore", message="Interrupt .* not created")
+                kernel = self._find_ip(QsnnKernel.bindto[0].rpartition(":")[0])
+                stream = FrameStream(self._find_ip(DMA_TYPE), self.monotonic)
+            self._runner = Runner(kernel, stream, self._reload, self.monotonic, timeout_s)
+            clock.apply(self, fclk_mhz)
+            stream.reset()
+        except BaseException:
+            self._close_emulated_board()
+            raise
+
+    def _find_ip(self, kind: str):
+        for name, description in self.ip_dict.items():
+            if description["type"].startswith(kind):
+                return getattr(self, name)
+        raise DeviceError(f"{self.bitfile_name} has no {kind}* in its .hwh: this is not an overlay of pynq_qsnn")
+
+    def _reload(self) -> None:
+        self.download()
+        clock.apply(self, self._fclk_mhz)
+
+    # what it is
+
+    @property
+    def is_emulated(self) -> bool:
+        """True on the emulated board, whose times come from a cycle model."""
+        return is_emulated(self.device)
+
+    @property
+    def method(self) -> str:
+        """How figures of this overlay come about: "measured (board)" or "emulated (cycle model)"."""
+        return EMULATED if self.is_emulated else MEASURED
+
+    @property
+    def clock_mhz(self) -> float:
+        """PL clock, read back from the PS registers."""
+        return clock.read_mhz()
+
+    @property
+    def timeout_s(self) -> float:
+        """Deadline of one batch in seconds (of the emulated board's time on that one); may be set."""
+        return self._runner.timeout_s
+
+    @timeout_s.setter
+    def timeout_s(self, seconds: float) -> None:
+        self._runner.timeout_s = seconds
+
+    @property
+    def program(self) -> Program:
+        """The loaded program. Raises ConfigError before :meth:`load_model`."""
+        return self._need_model().program
+
+    def _need_model(self) -> LoadedModel:
+        if self._model is None:
+            raise ConfigError("no model is loaded: call load_model(path of a compiled program) first")
+        return self._model
+
+    @property
+    def batch_size(self) -> int:
+        """Most frames in one call of the kernel; setting it reallocates the buffers."""
+        return self._batch_size
+
+    @batch_size.setter
+    def batch_size(self, value: int) -> None:
+        value = _positive("batch_size", value)
+        if self._model is not None and value != self._batch_size:
+            self._take_turn()
+            self._runner.finished = None
+            self._model.resize(value)
+        self._batch_size = value
+
+    def load_model(self, model: str | Path | Program) -> QsnnOverlay:
+        """Load a compiled program, or the file of one.
+
+        Raises ModelFileError for another kind of file, SpecMismatch when program and kernel were built from different
+        contracts, DeviceMemoryError, DeviceError. The model loaded before stays usable after an error.
+        """
+        self._take_turn()
+        loaded = LoadedModel(self.device, read_program(model), self._batch_size)
+        try:
+            self._runner.check_contract(loaded)
+        except BaseException:
+            loaded.free()
+            raise
+        previous, self._model = self._model, loaded
+        self._runner.finished = None
+        if previous is not None:
+            previous.free()
+        return self
+
+    # running
+
+    def predict(self, frames: np.ndarray) -> np.ndarray:
+        """Class of each frame, int64 [N]. Frames and errors as in :meth:`execute`."""
+        return self.execute(frames).argmax(axis=1)
+
+    def execute(self, frames: np.ndarray) -> np.ndarray:
+        """Logits, int32 [N, classes], of frames uint8 [N, C, H, W] ([N, T, C, H, W] for event frames), any N >= 1.
+
+        Raises FrameError before anything is sent; DmaError, DeviceTimeout, DeviceError after the overlay was reset.
+        """
+        return next(self.stream([frames]))
+
+    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Logits of each item of ``batches``, in order; at most two batches are in memory.
+
+        The next batch is packed and copied while the PL works on the one before. Leaving early (close, an exception,
+        Ctrl-C) waits for the batch in the PL and drops it. Another call on the overlay ends the stream: it then raises
+        DeviceError when it is asked for more.
+        """
+        model, turn = self._need_model(), self._take_turn()
+        for logits in run_batches(self._runner, model, self._chunks(batches), self._unpack):
+            yield logits
+            if self._turn is not turn:
+                raise DeviceError("another call ran while this stream was open: finish or close() the stream first")
+
+    def _chunks(self, batches: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
+        for frames in batches:
+            check_frames(frames, self.program.network)
+            for first in range(0, len(frames), self._batch_size):
+                last = first + self._batch_size
+                yield self.pack(frames[first:last]), last >= len(frames)
+
+    def pack(self, frames: np.ndarray) -> np.ndarray:
+        """Frames -> stream beats, uint8 [N, frame_beats, 16]. Raises FrameError."""
+        return pack_frames(frames, self.program.network, self._config)
+
+    def write_packed(self, packed: np.ndarray) -> None:
+        """Copy up to batch_size packed frames into the input buffer, for :meth:`execute_on_buffers`."""
+        if not 1 <= len(packed) <= self._batch_size:
+            raise ConfigError(f"{len(packed)} frames, the input buffer holds 1..{self._batch_size} (batch_size)")
+        model, _ = self._need_model(), self._take_turn()
+        model.slots[0].fill(packed)
+
+    def execute_on_buffers(self, asynch: bool = False) -> None:
+        """Run the frames in the input buffer; ``asynch``: return at once, :meth:`wait_until_finished` ends it."""
+        model, _ = self._need_model(), self._take_turn()
+        if not model.slots[0].count:
+            raise ConfigError("the input buffer is empty: call write_packed(pack(frames)) first")
+        self._runner.start(model.slots[0], model)
+        if not asynch:
+            self._runner.wait()
+
+    def wait_until_finished(self) -> None:
+        """Wait for the batch that is running, if any. Raises DmaError, DeviceError, DeviceTimeout."""
+        self._runner.wait()
+
+    wait = wait_until_finished
+
+    def read_logits(self) -> np.ndarray:
+        """Logits of the last finished batch, int32 [N, classes]."""
+        return self._unpack(self._last_batch())
+
+    def _unpack(self, slot: Slot) -> np.ndarray:
+        return unpack_results(slot.take_results(), slot.program.network)
+
+    def _last_batch(self) -> Slot:
+        self._runner.wait()
+        if self._runner.finished is None:
+            raise ConfigError("no batch has finished: call execute(frames) first")
+        return self._runner.finished
+
+    def _take_turn(self) -> object:
+        """Check that the overlay can run, end what runs, and make this call the current one."""
+        if self._closed:
+            raise DeviceError("this overlay is closed: open a new QsnnOverlay")
+        if not self.is_loaded():
+            raise DeviceError(f"{self.bitfile_name} is not loaded any more: another overlay took its place")
+        self._runner.wait()
+        self._turn = object()
+        return self._turn
+
+    # figures
+
+    def time_log(self) -> np.ndarray:
+        """Time samples of the last batch in clock cycles, uint64 [frames, instructions, 2] (start, end)."""
+        return self._last_batch().take_log()
+
+    def layer_cycles(self) -> list[dict]:
+        """Cycles of each instruction in the last batch: dicts of layer, opcode, cycles (mean), predicted_cycles."""
+        return measure.layer_cycles(self.time_log(), self.program)
+
+    def throughput_test(self, frames: np.ndarray | None = None, num_batches: int = 4) -> dict:
+        """Rate, latency and host milliseconds of each stage; units are in the keys.
+
+        frames: the first batch_size of them are sent ``num_batches`` times; default random codes.
+        fps and latency come from the kernel's time log at ``clock_mhz``; latency is that of single frames. The four
+        stages are host time a batch, on whatever computer this runs; ``method`` says what the run and the log mean.
+        """
+        network = self.program.network
+        if frames is None:
+            shape = (self._batch_size, *network.frame_shape)
+            frames = np.random.default_rng(0).integers(0, network.input.s_max + 1, shape, np.uint8)
+        frames = check_frames(frames, network)[: self._batch_size]
+        return measure.throughput(self, frames, _positive("num_batches", num_batches))
+
+    # end
+
+    def close(self) -> None:
+        """Finish what runs, free every buffer, close an emulated board opened here. Closing twice does nothing."""
+        try:
+            if not self._closed:
+                self._runner.wait()
+        finally:
+            self._closed = True
+            if self._model is not None:
+                self._model.free()
+                self._model = None
+            self._close_emulated_board()
+
+    def _close_emulated_board(self) -> None:
+        board, self._emulated_board = self._emulated_board, None
+        if board is not None:
+            board.close()
+
+    def __enter__(self) -> QsnnOverlay:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+def _positive(name: str, value: int) -> int:
+    if not isinstance(value, (int, np.integer)) or value < 1:
+        raise ConfigError(f"{name} is {value!r}, must be a whole number of at least 1")
+    return int(value)

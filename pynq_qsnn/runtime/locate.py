@@ -1,0 +1,71 @@
+"""Which device, and which bitstream."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pynq
+from pynq.pl_server.device import Device
+
+from ..errors import DeviceError, OverlayMissing
+from ..hwspec import HardwareConfig
+from ..paths import resource
+
+DEFAULT_BITFILE = resource("overlays", "kv260", "qsnn_kv260.bit")
+EMULATED_MARK = b"_emulated;"
+REMEDY = (
+    "Build it on a machine with Vivado (make -C overlays/kv260), or copy a release's .bit and .hwh there. "
+    "Without a board: `with pynq_qsnn.emulator.open_board() as board: QsnnOverlay(board.bitfile)`."
+)
+
+
+def find_device():
+    """pynq's active device, or None on a machine without one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # pynq warns when it finds nothing, and then raises
+        try:
+            return Device.active_device
+        except RuntimeError:
+            return None
+
+
+def find_bitfile(name: str | None, device) -> str:
+    """Absolute path of the .bit to load on ``device``.
+
+    name: a path, a name that pynq resolves in its overlay folders, or None for the device's own overlay. Raises
+    OverlayMissing without a .bit or its .hwh, DeviceError for an emulated bitstream on a real board.
+    """
+    if name is None:
+        name = str(getattr(device, "default_bitfile", DEFAULT_BITFILE))
+    try:
+        path = Path(pynq.Bitstream(str(name), device=device).bitfile_name)
+    except OSError:
+        raise OverlayMissing(f"no bitstream {name}. {REMEDY}") from None
+    hwh = path.with_suffix(".hwh")
+    if not hwh.exists():
+        raise OverlayMissing(f"{path} has no hardware hand-off file {hwh.name} beside it. {REMEDY}")
+    with open(path, "rb") as stream:
+        emulated = EMULATED_MARK in stream.read(256)
+    if emulated and not is_emulated(device):
+        raise DeviceError(
+            f"{path} is the emulated board's bitstream and holds no circuit; this is a real board. {REMEDY}"
+        )
+    return str(path)
+
+
+def open_emulated_board(bitfile_name: str | None, config: HardwareConfig):
+    """Stand-in for the board that this machine lacks. Raises DeviceError when a real bitstream was named."""
+    if bitfile_name is not None:
+        raise DeviceError(
+            f"no PYNQ device on this machine to load {bitfile_name} on. On a KV260: run as root in the PYNQ "
+            "environment. On a PC: leave bitfile_name out to use an emulated KV260."
+        )
+    from ..emulator import open_board
+
+    return open_board(config)
+
+
+def is_emulated(device) -> bool:
+    """True on the emulated board."""
+    return getattr(device, "is_emulated", False)

@@ -1,0 +1,50 @@
+"""Named registers of one IP: offsets come from the hardware hand-off file, never from here."""
+
+from __future__ import annotations
+
+from ..errors import DeviceError
+
+
+class Registers:
+    """32-bit registers by name.
+
+    mmio: a ``pynq.MMIO``.  description: the IP's entry in ``Overlay.ip_dict``, which pynq reads from the .hwh.
+    """
+
+    def __init__(self, mmio, description: dict):
+        self._mmio, self._ip = mmio, description["fullpath"]
+        self._registers = description["registers"]
+
+    def _offset(self, name: str) -> int:
+        try:
+            return self._registers[name]["address_offset"]
+        except KeyError:
+            raise DeviceError(
+                f"{self._ip} has no register {name!r} in its .hwh; it has {sorted(self._registers)}. "
+                "Bitstream and driver come from different releases: use the .bit and .hwh of this one."
+            ) from None
+
+    def read(self, name: str) -> int:
+        """Value of a 32-bit register."""
+        return int(self._mmio.read(self._offset(name))) & 0xFFFFFFFF
+
+    def write(self, name: str, value: int) -> None:
+        """Write a 32-bit register. MMIO takes a plain int only, so numpy integers are converted."""
+        self._mmio.write(self._offset(name), int(value) & 0xFFFFFFFF)
+
+    def read64(self, name: str) -> int:
+        """Value of a 64-bit register, whose owner must be at rest: the halves are two accesses."""
+        low, high = self._halves(name)
+        return int(self._mmio.read(high)) << 32 | int(self._mmio.read(low)) & 0xFFFFFFFF
+
+    def write64(self, name: str, value: int) -> None:
+        """Write a 64-bit register, low half first."""
+        for offset, half in zip(self._halves(name), (int(value), int(value) >> 32)):
+            self._mmio.write(offset, half & 0xFFFFFFFF)
+
+    def _halves(self, name: str) -> tuple[int, int]:
+        # Vitis HLS describes a 64-bit argument as NAME_1 and NAME_2, older releases as one register of 64 bits.
+        if name in self._registers:
+            offset = self._offset(name)
+            return offset, offset + 4
+        return self._offset(f"{name}_1"), self._offset(f"{name}_2")

@@ -1,0 +1,142 @@
+"""One batch on the overlay: start, wait with a deadline, and leave the overlay usable whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import DeviceError, DeviceTimeout, SpecMismatch
+from ..hwspec import STATUS
+from ..program import Program
+from .buffers import Slot
+from .deadline import wait_until
+from .dma import FrameStream
+from .ip import QsnnKernel
+from .loading import LoadedModel
+
+
+class Runner:
+    """Kernel and DMA together.
+
+    reload: loads the bitstream again and restores its clock.  clock: monotonic seconds.
+    timeout_s: deadline of one batch.  running, finished: buffers of the batch in the PL, and of the last good one.
+    calls: batches started so far.
+    """
+
+    def __init__(
+        self,
+        kernel: QsnnKernel,
+        stream: FrameStream,
+        reload: Callable[[], None],
+        clock: Callable[[], float],
+        timeout_s: float,
+    ):
+        self.kernel, self.stream, self._reload, self._clock = kernel, stream, reload, clock
+        self.timeout_s = timeout_s
+        self.running: Slot | None = None
+        self.finished: Slot | None = None
+        self.calls = 0
+
+    def check_contract(self, model: LoadedModel) -> None:
+        """A call without frames: the kernel reads the program's header and tells its fingerprint; no output changes.
+
+        Raises SpecMismatch with both fingerprints, DeviceError for a status, DeviceTimeout.
+        """
+        try:
+            self.kernel.call(**model.arguments(), log=0, num_frames=0, log_entries=0)
+            if not wait_until(lambda: self.kernel.done, self.timeout_s, self._clock):
+                raise DeviceTimeout(
+                    f"the kernel did not read the program within {self.timeout_s} s. The bitstream was loaded again; "
+                    "if it stays, the bitstream does not belong to its .hwh."
+                )
+            found = self.kernel.output("fingerprint").to_bytes(8, "little").hex()
+            expected = model.program.fingerprint[: len(found)]
+            if found != expected:
+                remedy = "Compile the network for this overlay's config.json, or load the bitstream built from it."
+                raise SpecMismatch("the program does not fit the loaded overlay", expected, found, remedy)
+            self._check_status(model.program)
+        except BaseException:
+            self.recover()
+            raise
+
+    def start(self, slot: Slot, model: LoadedModel) -> int:
+        """Start a filled batch; returns its number in ``calls``.
+
+        The result channel is armed first: results may come before the last frame is sent.
+        """
+        self.finished = None
+        try:
+            entries = slot.count * model.program.num_instructions
+            self.stream.receive(slot.results, slot.result_bytes)
+            log = slot.log.physical_address
+            self.kernel.call(**model.arguments(), log=log, num_frames=slot.count, log_entries=entries)
+            self.stream.send(slot.frames, slot.frame_bytes)
+        except BaseException:
+            self.recover()
+            raise
+        self.running = slot
+        self.calls += 1
+        return self.calls
+
+    def wait(self) -> Slot | None:
+        """Wait for the batch that is running, if any; returns its buffers.
+
+        Raises DmaError, DeviceError or DeviceTimeout within the deadline; the overlay is then usable again.
+        """
+        slot = self.running
+        if slot is None:
+            return None
+        try:
+            self._finish(slot)
+        except BaseException:
+            self.recover()
+            raise
+        self.running, self.finished = None, slot
+        return slot
+
+    def _finish(self, slot: Slot) -> None:
+        def call_ended() -> bool:
+            self.stream.check()
+            return self.kernel.done
+
+        in_time = wait_until(call_ended, self.timeout_s, self._clock)
+        if in_time:
+            self._check_status(slot.program)
+            in_time = wait_until(self.stream.received_all, self.timeout_s, self._clock)
+        if not in_time:
+            state = "idle" if self.kernel.idle else "busy"
+            raise DeviceTimeout(
+                f"{slot.count} frames were not done after {self.timeout_s} s (kernel {state}; "
+                f"{self.stream.describe()}). The overlay was reset and can be used again; raise timeout_s if a batch "
+                "needs longer, or lower batch_size."
+            )
+        received = self.stream.received_bytes
+        if received != slot.result_bytes:
+            raise DeviceError(
+                f"the kernel returned {received} bytes for {slot.count} frames, not {slot.result_bytes}. "
+                "The overlay was reset; run the batch again."
+            )
+        slot.results.invalidate()
+        slot.log.invalidate()
+
+    def _check_status(self, program: Program) -> None:
+        status = self.kernel.output("status")
+        code, index = status & 0xFF, status >> 8
+        if code == STATUS["OK"][0]:
+            return
+        name, meaning = next(((k, text) for k, (c, text) in STATUS.items() if c == code), ("?", "unknown status"))
+        layer = program.steps[index].layer if index < len(program.steps) else "?"
+        raise DeviceError(
+            f"the kernel stopped with status {code} {name}: {meaning}; instruction {index} of layer {layer!r}. The "
+            "program in device memory is damaged or was compiled wrongly: load the model again, else compile it again."
+        )
+
+    def recover(self) -> None:
+        """Make the overlay usable after an error.
+
+        A reset of the DMA does not empty the kernel's stream registers, and nothing but a new bitstream stops a hung
+        ap_ctrl_hs kernel: so the bitstream is loaded again unless both sides were at rest.
+        """
+        self.running = self.finished = None
+        if not (self.kernel.idle and self.stream.at_rest):
+            self._reload()
+        self.stream.reset()
