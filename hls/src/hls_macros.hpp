@@ -1,0 +1,39 @@
+// Everything that only one of the two compilers understands. Under Vitis HLS the markers are pragmas and the stages of
+// a dataflow region plain calls; under g++ the same markers drive the event model of hls/sim.
+#pragma once
+
+#if defined(__SYNTHESIS__) || defined(__VITIS_HLS__)
+
+#define HLS_TEXT(...) _Pragma(#__VA_ARGS__)
+#define HLS(...) HLS_TEXT(HLS __VA_ARGS__)
+
+// First statement of a loop body: one iteration starts every `ii` cycles. flp: a stage that waits for input still
+// drains what is in flight, without the one stall net across the whole stage that freezes a pipeline in place.
+#define PIPELINE(ii) HLS(PIPELINE II = ii style = flp)
+// First statement of a function that runs its stages at the same time; then stream definitions, STAGE lines,
+// REGION_END.
+#define REGION(name) HLS(DATAFLOW)
+#define STAGE(...) __VA_ARGS__
+#define REGION_END
+// Before a loop that the tool turns into one AXI burst.
+#define BURST_READ
+#define BURST_WRITE
+#define KERNEL_STATIC static
+
+#else
+
+#include "simulation.hpp"
+
+#define HLS(...)
+#define PIPELINE(ii) sim::tick(ii)
+#define REGION(name) sim::Region region_of_stages(#name)
+#define STAGE(...) region_of_stages.spawn(#__VA_ARGS__, [&] { __VA_ARGS__; })
+#define REGION_END region_of_stages.join()
+#define BURST_READ sim::start_burst_read()
+#define BURST_WRITE sim::start_burst_write()
+// Kernels of two threads must not share what is one memory in the fabric.
+#define KERNEL_STATIC static thread_local
+
+#endif
+
+#define UNROLL HLS(UNROLL)

@@ -1,0 +1,88 @@
+#include "stages.hpp"
+
+#include "arithmetic.hpp"
+#include "counters.hpp"
+
+// The paper's integration unit, 32 lanes wide, one slot a cycle. The loop it means:
+//
+//   for block, output tile, quadruple of the block:
+//     v[4 slots] = initial membrane
+//     for step, slot:   v = charge(v, scale(sum));  fire;  v = reset(v)
+//
+// All steps of a quadruple come before the next, so the membrane never leaves its registers. With one input step and
+// T > 1 (a static image) the sums are held and replayed. The head sums its currents over the steps instead of firing.
+//
+// II = 1: the membrane of a slot is read kSlots = 4 iterations after it was written, which is room for charge (one
+// 36-bit sum and a saturation), fire and reset; scale and residual are feed-forward.
+void integrate(const Instruction d, hls::stream<word_t>& parameters, hls::stream<PartialSum>& partial_sums,
+               hls::stream<Residual>& current_residuals, hls::stream<Fired>& fired, hls::stream<Logits>& logits) {
+  ChannelParameters channel[kMaximumOutputTiles][kOutputLanes];
+  HLS(ARRAY_PARTITION variable = channel complete dim = 2)
+  HLS(AGGREGATE variable = channel compact = bit)
+  HLS(BIND_STORAGE variable = channel type = ram_2p impl = lutram)
+  int32_t membrane[kSlots][kOutputLanes];
+  HLS(ARRAY_PARTITION variable = membrane complete dim = 0)
+  int64_t logit[kOutputLanes];
+  HLS(ARRAY_PARTITION variable = logit complete)
+
+load_parameters:
+  for (int i = 0; i < int(d.output_tiles) * kOutputLanes; ++i) {
+    HLS(LOOP_TRIPCOUNT min = 32 max = hw::kMaximumChannels avg = 128)
+    PIPELINE(1);
+    channel[i / kOutputLanes][i & (kOutputLanes - 1)] = decode_parameters(parameters.read());
+  }
+
+  const bool replay = d.input_steps != d.num_steps;
+  const bool has_residual = d.skip_mode == hw::skip::kCurrent;
+  const int last_step = int(d.num_steps) - 1;
+  const int64_t total = int64_t(int(d.quadruples)) * int(d.output_tiles) * int(d.num_steps) * kSlots;
+  int slot = 0, step = 0, quadruple = 0, output_tile = 0;
+  int remaining = d.quadruples;
+  int length = block_length(remaining, d.block_quadruples);
+  PartialSum sums;
+  HLS(ARRAY_PARTITION variable = sums.sum complete dim = 0)
+  Residual residual;
+  HLS(ARRAY_PARTITION variable = residual.code complete dim = 0)
+
+charge_fire_reset:
+  for (int64_t i = 0; i < total; ++i) {
+    HLS(LOOP_TRIPCOUNT min = 4 max = 1000000 avg = 10000)
+    PIPELINE(1);
+    HLS(DEPENDENCE variable = membrane type = inter direction = RAW distance = hw::kSlots dependent = true)
+    if (slot == 0) {
+      if (step == 0 || !replay) sums = partial_sums.read();
+      if (has_residual) residual = current_residuals.read();
+    }
+    Fired codes;
+    HLS(ARRAY_PARTITION variable = codes.code complete)
+    Logits result;
+    HLS(ARRAY_PARTITION variable = result.sum complete)
+    for (int lane = 0; lane < kOutputLanes; ++lane) {
+      UNROLL
+      const ChannelParameters& p = channel[output_tile][lane];
+      const current_t u = scale(sums.sum[slot][lane], p);
+      const skip_current_t extra = has_residual ? skip_current(residual.code[slot][lane], p) : skip_current_t(0);
+      const int32_t v = step == 0 ? p.initial_membrane : membrane[slot][lane];
+      const int32_t charged = charge(v, u, extra, d.leak_enable, d.leak_shift);
+      codes.code[lane] = fire(charged, d.s_max);
+      membrane[slot][lane] = reset(charged, codes.code[lane], d.reset_mode == hw::reset::kZero);
+      if (slot == 0) logit[lane] = (step == 0 ? 0 : logit[lane]) + int64_t(u);
+      result.sum[lane] = int32_t(logit[lane]);
+    }
+    if (!d.head) {
+      fired.write(codes);
+    } else if (slot == 0 && step == last_step) {
+      logits.write(result);
+    }
+
+    bool carry = true;
+    count(slot, kSlots, carry);
+    count(step, d.num_steps, carry);
+    count(quadruple, length, carry);
+    count(output_tile, d.output_tiles, carry);
+    if (carry) {
+      remaining -= length;
+      length = block_length(remaining, d.block_quadruples);
+    }
+  }
+}

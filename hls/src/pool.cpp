@@ -1,0 +1,81 @@
+#include "stages.hpp"
+
+#include "counters.hpp"
+#include "gather.hpp"
+
+// The loop it means:
+//
+//   for quadruple of the output, channel tile, step:
+//     for kernel row, kernel column, phase:   combine 4 slots x 16 codes
+//     append to the train; write a full word of the four banks
+//
+// One function in place of a dataflow region: its reads and writes never meet, because the compiler places input and
+// output apart. II = 1: the recurrence is one maximum or one 16-bit sum a lane. Output words follow each other in
+// memory in this order, so the address is a counter.
+void pool(const Instruction& d, const ActivationMemory activations_read, ActivationMemory activations_write,
+          uint32_t& stored_words) {
+  HLS(INLINE off)
+  const Tensor input = input_tensor(d);
+  const int stride = d.stride, bits = d.output_bits, phases = bank_phases(d.stride);
+  const bool maximum = d.pool_kind == hw::pool::kMaximum;
+  const int shift = d.pool_shift, half = (1 << shift) >> 1;
+  const int64_t total = int64_t(int(d.quadruples)) * int(d.output_channel_tiles) * int(d.num_steps) *
+                        int(d.kernel_height) * int(d.kernel_width) * phases;
+  ap_uint<17> value[kSlots][kInputLanes];  // 256 codes of 8 bits, and the rounding half
+  HLS(ARRAY_PARTITION variable = value complete dim = 0)
+  word_t train[kSlots];
+  HLS(ARRAY_PARTITION variable = train complete)
+  uint8_t code[kSlots][kInputLanes];
+  HLS(ARRAY_PARTITION variable = code complete dim = 0)
+
+  int phase = 0, kernel_column = 0, kernel_row = 0, step = 0, tile = 0, group = 0, row = 0;
+  int words = 0;
+pool_windows:
+  for (int64_t i = 0; i < total; ++i) {
+    HLS(LOOP_TRIPCOUNT min = 4 max = 1000000 avg = 10000)
+    PIPELINE(1);
+    HLS(DEPENDENCE variable = activations_write type = inter dependent = false)
+    gather(activations_read, input, row * stride + kernel_row, group * kSlots * stride + kernel_column, stride, tile,
+           step, phase, phases, true, code);
+    const bool first = kernel_row == 0 && kernel_column == 0;
+    for (int slot = 0; slot < kSlots; ++slot) {
+      UNROLL
+      if (!slot_in_phase(slot, phase, phases)) continue;
+      for (int lane = 0; lane < kInputLanes; ++lane) {
+        UNROLL
+        const ap_uint<17> c = code[slot][lane], v = value[slot][lane];
+        value[slot][lane] = first ? c : maximum ? (c > v ? c : v) : ap_uint<17>(v + c);
+      }
+    }
+
+    bool carry = true;
+    count(phase, phases, carry);
+    count(kernel_column, d.kernel_width, carry);
+    count(kernel_row, d.kernel_height, carry);
+    if (carry) {
+      int word, bit;
+      train_place(step, bits, word, bit);
+      const bool full = bit + bits == 8 || step == int(d.num_steps) - 1;
+      for (int slot = 0; slot < kSlots; ++slot) {
+        UNROLL
+        uint8_t pooled[kInputLanes];
+        HLS(ARRAY_PARTITION variable = pooled complete)
+        for (int lane = 0; lane < kInputLanes; ++lane) {
+          UNROLL
+          pooled[lane] = uint8_t(maximum ? int(value[slot][lane]) : (int(value[slot][lane]) + half) >> shift);
+        }
+        const word_t placed = place_codes(pooled, bit);
+        train[slot] = bit == 0 ? placed : word_t(train[slot] | placed);
+        if (full && group * kSlots + slot < int(d.output_width)) {
+          activations_write[slot][int(d.output_base) + words] = train[slot];
+        }
+      }
+      if (full) ++words;
+    }
+    count(step, d.num_steps, carry);
+    count(tile, d.output_channel_tiles, carry);
+    count(group, d.output_column_groups, carry);
+    count(row, d.output_height, carry);
+  }
+  stored_words = words;
+}

@@ -1,0 +1,10 @@
+// The kernel's C interface; arguments in the order of KERNEL_ARGUMENTS in pynq_qsnn/hwspec.py.
+#pragma once
+
+#include "types.hpp"
+
+void qsnn_top(hls::stream<axis_word>& frames, hls::stream<axis_word>& results, const word_t* program,
+              const word_t* weights, word_t* log, const ActivationMemory activations_read,
+              ActivationMemory activations_write, const volatile uint64_t* now, uint32_t num_instructions,
+              uint32_t num_frames, uint32_t weight_words, uint32_t log_entries, uint64_t* fingerprint,
+              volatile uint32_t* status, uint32_t* log_count);

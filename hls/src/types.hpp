@@ -1,0 +1,83 @@
+// Words of the memories, tokens of the streams between stages, and the depths of those streams.
+#pragma once
+
+#include <stdint.h>
+
+#include "ap_axi_sdata.h"
+#include "ap_int.h"
+#include "hls_stream.h"
+
+#include "hw_spec.hpp"
+
+typedef ap_uint<hw::kWordBits> word_t;
+typedef ap_axiu<hw::kWordBits, 0, 0, 0> axis_word;
+
+constexpr int kSlots = hw::kSlots;
+constexpr int kBanks = hw::kActivationBanks;
+constexpr int kBankWords = hw::kActivationBankWords;
+constexpr int kInputLanes = hw::kInputLanes;
+constexpr int kOutputLanes = hw::kOutputLanes;
+// Channel tiles (one bank word wide) of an output tile.
+constexpr int kHalves = kOutputLanes / kInputLanes;
+// Output lanes whose weights one beat of the wide weight path carries.
+constexpr int kBeatRows = hw::kWeightBeatBits / (8 * kInputLanes);
+constexpr int kTileBeats = hw::kWeightTileBeats;
+constexpr int kMaximumOutputTiles = hw::kMaximumChannels / kOutputLanes;
+
+static_assert(kBanks == kSlots, "one bank feeds one slot");
+static_assert((kBanks & (kBanks - 1)) == 0, "a column's bank is its low bits");
+static_assert(kHalves == 1 || kHalves == 2, "store writes the second half of a slot while the next slot arrives");
+static_assert(kBeatRows * kTileBeats == kOutputLanes, "the beats of a tile cover its output lanes once");
+static_assert(kTileBeats <= hw::kMinimumGroups, "the next weight tile arrives while this one is used");
+
+typedef word_t ActivationMemory[kBanks][kBankWords];
+
+// One group of one kernel position and input tile: codes of kSlots neighbouring pixels.
+struct Operand {
+  uint8_t code[kSlots][kInputLanes];
+};
+
+// Codes of the residual for one group of an output tile.
+struct Residual {
+  uint8_t code[kSlots][kOutputLanes];
+};
+
+struct WeightBeat {
+  int8_t weight[kBeatRows][kInputLanes];
+};
+
+// Complete sums of one group.
+struct PartialSum {
+  int32_t sum[kSlots][kOutputLanes];
+};
+
+// Codes that one slot fired in one step.
+struct Fired {
+  uint8_t code[kOutputLanes];
+};
+
+// Currents of the head, summed over the steps.
+struct Logits {
+  int32_t sum[kOutputLanes];
+};
+
+struct LogEntry {
+  uint64_t start;
+  uint64_t end;
+  bool last;  // no entry: the call is over
+};
+
+// Stream depths, for Vitis HLS and g++ alike. A read that waits costs throughput, never correctness: the stages form a
+// graph without cycles, and `feed` sends what `accumulate` needs for a result before the residual that the result waits
+// for.
+constexpr int kCommandDepth = 4;
+constexpr int kOperandDepth = 32;      // one k step: feed does not stall while accumulate waits for a weight tile
+constexpr int kWeightWordDepth = 64;   // two bursts
+constexpr int kPrefetchDepth = 4096;   // beats; one URAM column of depth, 8 wide: 256 KiB of the next layers' weights
+constexpr int kParameterDepth = 1024;  // words; parameters of a layer ahead must not hold up the weights behind them
+constexpr int kHeldWeightDepth = 2 * hw::kWeightTileBeats;
+constexpr int kPartialSumDepth = hw::kBlockGroups;  // the double buffer: a block drains while the next one accumulates
+constexpr int kResidualDepth = hw::kBlockGroups;
+constexpr int kFiredDepth = 16;
+constexpr int kLogitsDepth = 2;
+constexpr int kLogDepth = 16;
