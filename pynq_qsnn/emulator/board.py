@@ -72,7 +72,7 @@ class Board:
         """CPU write of a register. Raises BusError where nothing answers."""
         with self.lock:
             self.bus.write32(address, value)
-            if self.kernel is not None:
+            if self.kernel is not None and 0 <= address - DMA.base < DMA.size:
                 self.kernel.notify()
 
     def load_firmware(self, name: str, binary: bytes) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..hwspec import KERNEL_ARGUMENTS, Field
 
-KERNEL_VLNV = "xilinx.com:hls:qsnn:1.0"
+KERNEL_VLNV = "xilinx.com:hls:qsnn_top:1.0"
 DMA_VLNV = "xilinx.com:ip:axi_dma:7.1"
 
 

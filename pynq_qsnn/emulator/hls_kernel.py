@@ -6,6 +6,7 @@ and faults are touched under the board's lock.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ from .ps import BoardTime, ClockRegisters
 CONTROL, GLOBAL_INTERRUPT, INTERRUPT_ENABLE, INTERRUPT_STATUS = 0x00, 0x04, 0x08, 0x0C
 START, DONE, IDLE, READY = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 STREAM_CHUNK_BYTES = 1 << 16
+logger = logging.getLogger(__name__)
 INPUTS = tuple(f.name for f in KERNEL_ARGUMENTS if f.meaning.startswith("in:"))
 
 
@@ -44,7 +46,6 @@ class HlsKernel:
         self._changed = threading.Condition(lock)
         self._closed = False
         self._call: dict[str, int] | None = None
-        self.failure: Exception | None = None
         self._worker = threading.Thread(target=self._serve, name="emulated-kernel", daemon=True)
         self._worker.start()
 
@@ -94,6 +95,7 @@ class HlsKernel:
         if self._faults.kernel_hangs:
             self._faults.kernel_hangs -= 1
             return
+        self._time.freeze()
         self._call = {name: self._argument(name) for name in INPUTS}
         self._changed.notify_all()
 
@@ -107,7 +109,9 @@ class HlsKernel:
             try:
                 self._run(call)
             except Exception as error:  # the CPU must see a stuck kernel, not a dead thread
-                self.failure = error
+                logger.error("the simulated kernel failed and now hangs: %s", error)
+            finally:
+                self._time.thaw()
 
     def _run(self, call: dict[str, int]) -> None:
         simulation = self._simulation
@@ -116,9 +120,7 @@ class HlsKernel:
         done = False
         result = None
         while not self._closed:
-            if not done:
-                with self._time.simulating():
-                    done = simulation.advance()
+            done = done or simulation.advance()
             with self._changed:
                 result, moved = self._store_results(result)
                 if done and result is None:
@@ -126,7 +128,9 @@ class HlsKernel:
                 if not done and simulation.blocked:
                     moved |= self._send_frames()
                 if not moved and not self._closed:
+                    self._time.thaw()
                     self._changed.wait()
+                    self._time.freeze()
 
     def _store_results(self, result: tuple[bytes, bool] | None) -> tuple[tuple[bytes, bool] | None, bool]:
         """Move results to the DMA; returns the packet part that it would not take yet, and whether anything moved."""
@@ -156,7 +160,7 @@ class HlsKernel:
         return True
 
     def _finish(self, cycles: int) -> None:
-        self._time.advance(cycles / (self._clocks.pl0_mhz * 1e6))
+        self._time.thaw(cycles / (self._clocks.pl0_mhz * 1e6))
         outputs = {
             "fingerprint": self._simulation.fingerprint,
             "status": self._simulation.status,

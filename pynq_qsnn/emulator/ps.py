@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 
 from .faults import Faults
 
@@ -62,8 +61,8 @@ class ClockRegisters(RegisterBank):
 class BoardTime:
     """Seconds as the board's CPU would count them.
 
-    The host needs seconds to simulate what the PL does in microseconds. Inside :meth:`simulating` the board's time
-    stands still; the kernel's modelled time is added afterwards.
+    The host needs seconds to simulate what the PL does in microseconds. Meanwhile the board's time is frozen, and the
+    kernel's modelled time is added when it ends.
     """
 
     def __init__(self):
@@ -72,22 +71,20 @@ class BoardTime:
 
     def now(self) -> float:
         """Monotonic seconds."""
-        host = time.monotonic() if self._frozen_at is None else self._frozen_at
-        return host - self._skipped
+        frozen_at = self._frozen_at
+        return (time.monotonic() if frozen_at is None else frozen_at) - self._skipped
 
-    def advance(self, seconds: float) -> None:
-        """Let modelled time pass."""
-        self._skipped -= seconds
+    def freeze(self) -> None:
+        """The host begins to simulate."""
+        if self._frozen_at is None:
+            self._frozen_at = time.monotonic()
 
-    @contextmanager
-    def simulating(self):
-        """Freeze the board's time while the host computes."""
-        start = self._frozen_at = time.monotonic()
-        try:
-            yield
-        finally:
-            self._skipped += time.monotonic() - start
+    def thaw(self, modelled_s: float = 0.0) -> None:
+        """The host has finished, or waits for the CPU; ``modelled_s`` have passed on the board."""
+        if self._frozen_at is not None:
+            self._skipped += time.monotonic() - self._frozen_at
             self._frozen_at = None
+        self._skipped -= modelled_s
 
 
 class PowerModel:

@@ -64,17 +64,19 @@ def open_board(
     """Open an emulated KV260 with the overlay of ``config`` (default: the KV260's).
 
     cma_bytes: size of the contiguous memory.  make_simulation: what runs as the kernel, by default the HLS sources
-    compiled by g++. Use it as a context manager::
+    compiled by g++. Raises ToolMissing without a compiler. Use it as a context manager::
 
         with open_board() as emulated, QsnnOverlay(emulated.bitfile) as overlay:
             overlay.load_model("digits.qprog")
     """
     config = config or load_config()
     if make_simulation is None:
-        from ..runtime.csim import KernelSimulation
+        from ..runtime.csim import KernelSimulation, build_library
+
+        library = build_library(config=config)
 
         def make_simulation():
-            return KernelSimulation(config)
+            return KernelSimulation(config, library)
 
     return OpenBoard(config, make_simulation, cma_bytes)
 

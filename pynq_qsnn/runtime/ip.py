@@ -15,7 +15,7 @@ BITS = {f.name: f.bits for f in KERNEL_ARGUMENTS}
 class QsnnKernel(DefaultIP):
     """ap_ctrl_hs kernel with the arguments of ``hwspec.KERNEL_ARGUMENTS``."""
 
-    bindto = ["xilinx.com:hls:qsnn:1.0"]
+    bindto = ["xilinx.com:hls:qsnn_top:1.0"]
 
     def __init__(self, description: dict):
         super().__init__(description)
