@@ -1,0 +1,41 @@
+"""The model card: where a network comes from and how well it does, as plain JSON values inside its file."""
+
+import platform
+from datetime import datetime, timezone
+from importlib.metadata import version
+
+from .. import __version__
+from .options import TrainConfig, command_line
+
+LIBRARIES = ("torch", "brevitas", "numpy")
+MEASURED = ("accuracy_float", "accuracy_integer", "argmax_agreement")
+
+
+def model_card(state: dict, data_card, measured: dict) -> dict:
+    """Card of an export.
+
+    state: of the checkpoint.  data_card: DataCard of the test data.  measured: result of evaluate().
+    Accuracies and agreement are shares 0..1 of the test frames; the date is UTC.
+    """
+    config = TrainConfig(**state["config"])
+    return {
+        "dataset": config.dataset,
+        "data_source": data_card.source,
+        "data_licence": data_card.licence,
+        "data_note": data_card.note,
+        "command": command_line(config),
+        "seed": config.seed,
+        "epochs": len(state["history"]),
+        "epochs_planned": config.epochs,
+        "allocation": f"{config.weight_bits}/{config.spike_bits}/{config.num_steps} (weight bits/spike bits/T)",
+        "test_frames": measured["frames"],
+        **{key: round(measured[key], 6) for key in MEASURED},
+        "exported": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "versions": library_versions(),
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Versions that the numbers of a card depend on."""
+    libraries = {name: version(name) for name in LIBRARIES}
+    return {"pynq_qsnn": __version__, "python": platform.python_version(), **libraries}

@@ -1,0 +1,55 @@
+"""Real per-channel constants -> the integers of the integration unit: multiplier, shift and bias."""
+
+import numpy as np
+
+from ..errors import NetworkError
+from ..neuron import INT32_MAX, MAXIMUM_SHIFT, MULTIPLIER_BITS
+
+MANTISSA_BITS = MULTIPLIER_BITS - 1  # magnitude bits: |multiplier| < 1 << MANTISSA_BITS
+
+
+def round_half_up(x):
+    """Nearest integer, halves toward +infinity, as the hardware rounds. float64 -> float64, exact."""
+    low = np.floor(x)
+    return low + (x - low >= 0.5)
+
+
+def to_multiplier(factor, name: str):
+    """(multiplier, shift), int64 [C], with multiplier * 2**-shift nearest to ``factor`` (float64 [C]).
+
+    The shift is the largest of 0..48 that leaves |multiplier| < 2**17: the mantissa is normalised, so the relative
+    error is at most 2**-17 for factors above 2**-32. One common power of two for a layer would fail, because the
+    factors of its channels differ by orders of magnitude. Raises NetworkError for a factor of 2**17 or more.
+    """
+    factor = np.asarray(factor, np.float64)
+    _need_finite(factor, f"{name}: channel scale")
+    _, exponent = np.frexp(factor)  # |factor| = mantissa * 2**exponent, mantissa in [0.5, 1)
+    shift = np.where(factor == 0, MAXIMUM_SHIFT, np.minimum(MANTISSA_BITS - exponent, MAXIMUM_SHIFT))
+    # A mantissa just below 1 rounds up to 2**17 and needs one shift less.
+    shift = shift - (np.abs(round_half_up(np.ldexp(factor, shift))) >= 1 << MANTISSA_BITS)
+    if shift.min() < 0:
+        channel = int(shift.argmin())
+        raise NetworkError(
+            f"{name}: one unit of the sum is worth {factor[channel] / (1 << 16):.3g} thresholds in channel {channel}, "
+            f"the multiplier holds less than 2; the channel's inputs hardly fire: train longer, or use more weight bits"
+        )
+    return round_half_up(np.ldexp(factor, shift)).astype(np.int64), shift.astype(np.int64)
+
+
+def to_bias(offset, name: str):
+    """int64 [C] nearest to ``offset`` (float64 [C], membrane units). Raises NetworkError beyond int32."""
+    offset = np.asarray(offset, np.float64)
+    _need_finite(offset, f"{name}: channel offset")
+    bias = round_half_up(offset)
+    if np.abs(bias).max() > INT32_MAX:
+        channel = int(np.abs(bias).argmax())
+        raise NetworkError(
+            f"{name}: the offset of channel {channel} is {offset[channel] / (1 << 16):.3g} thresholds, int32 holds "
+            f"32768; its batch norm diverged, train again with a lower learning rate"
+        )
+    return bias.astype(np.int64)
+
+
+def _need_finite(values, what: str):
+    if not np.isfinite(values).all():
+        raise NetworkError(f"{what} {int(np.argmin(np.isfinite(values)))} is not finite: the training diverged")
