@@ -30,7 +30,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -236,6 +236,10 @@ class HardwareConfig:
             if not condition:
                 raise ConfigError(f"overlay config {self.name!r}: {message}")
 
+        for f in fields(self):  # JSON can hold anything
+            value = getattr(self, f.name)
+            need(type(value).__name__ == f.type, f"{f.name} is {value!r}, must be of type {f.type}")
+            need(f.type != "int" or value > 0, f"{f.name} is {value}, must be positive")
         need(self.bus_bits == WORD_BITS, f"bus_bits is {self.bus_bits}, the records are laid out for {WORD_BITS}")
         need(self.input_lanes * 8 == WORD_BITS, f"input_lanes is {self.input_lanes}, a word holds {WORD_BITS // 8}")
         need(self.slots == self.activation_banks, "slots must equal activation_banks: one bank feeds one slot")
@@ -248,7 +252,7 @@ class HardwareConfig:
         )
         need(self.block_groups >= self.maximum_steps, "block_groups must hold all steps of a pixel")
         need(self.weight_tile_beats <= self.minimum_groups, "a weight tile must load within minimum_groups cycles")
-        need(self.maximum_steps <= 255 and self.maximum_kernel <= 31, "steps or kernel exceed their fields")
+        need(self.block_groups <= 255 and self.maximum_kernel <= 31, "block_groups or maximum_kernel exceed their fields")
         need(self.activation_bank_words <= 1 << 16, "activation_bank_words exceeds the 16-bit base field")
 
     @property
@@ -293,7 +297,9 @@ def load_config(path: str | Path | None = None) -> HardwareConfig:
         return HardwareConfig(**values)
     except FileNotFoundError:
         raise ConfigError(f"no overlay config at {path}; give the path of a config.json") from None
-    except (json.JSONDecodeError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
+        if isinstance(error, ConfigError):
+            raise
         raise ConfigError(f"overlay config {path}: {error}") from None
 
 
