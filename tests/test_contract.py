@@ -22,7 +22,7 @@ CONFIG = load_config()
 
 
 def header_constants(text: str) -> dict[str, int]:
-    """"namespace::kName" -> value of a generated header."""
+    """ "namespace::kName" -> value of a generated header."""
     found, namespace = {}, ""
     for line in text.splitlines():
         if match := re.match(r"namespace (\w+) \{", line):
@@ -66,8 +66,10 @@ def test_header_places_the_bits_where_packing_does(name):
 
 def test_header_has_every_number_and_code():
     constants = header_constants(HEADER.read_text())
-    assert constants["hw::kFingerprint"] == CONFIG.fingerprint64 == int(CONFIG.fingerprint[14:16], 16) << 56 | (
-        CONFIG.fingerprint64 & (1 << 56) - 1
+    assert (
+        constants["hw::kFingerprint"]
+        == CONFIG.fingerprint64
+        == int(CONFIG.fingerprint[14:16], 16) << 56 | (CONFIG.fingerprint64 & (1 << 56) - 1)
     )
     assert constants["hw::kProgramMagic"].to_bytes(4, "little") == b"QSNN"
     assert constants["hw::kOutputLanes"] == CONFIG.output_lanes

@@ -19,7 +19,17 @@ import pynq_qsnn
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pynq_qsnn"
-HEAVY = ("torch", "brevitas", "onnx", "qonnx", "onnxruntime", "onnxscript", "onnxoptimizer", "tensorboard", "safetensors")
+HEAVY = (
+    "torch",
+    "brevitas",
+    "onnx",
+    "qonnx",
+    "onnxruntime",
+    "onnxscript",
+    "onnxoptimizer",
+    "tensorboard",
+    "safetensors",
+)
 PYNQ = ("pynq", "pynqutils", "pynqmetadata", "grpc")
 PYNQ_MODULES = ("emulator", "runtime.clock", "runtime.driver", "runtime.ip", "runtime.locate")
 
