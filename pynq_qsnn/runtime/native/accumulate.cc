@@ -19,9 +19,11 @@ constexpr int TileRows(int vectors) { return vectors == 1 ? 12 : 24 / vectors; }
 
 template <int kRows, int kVectors>
 void DotTile(const DensePanel& panel, const Runs& runs, const uint8_t* const* slots, int32_t* sums) {
-  __m512i sum[kRows][kVectors];
-  for (auto& row : sum) {
-    for (auto& value : row) value = _mm512_setzero_si512();
+  __m512i sum[kRows][kVectors];  // stays in registers only if every loop over it is unrolled early
+#pragma GCC unroll 16
+  for (int row = 0; row < kRows; ++row) {
+#pragma GCC unroll 16
+    for (int vector = 0; vector < kVectors; ++vector) sum[row][vector] = _mm512_setzero_si512();
   }
   const int8_t* weight = panel.weights.data();
   for (const int64_t offset : runs.offsets) {
@@ -29,11 +31,14 @@ void DotTile(const DensePanel& panel, const Runs& runs, const uint8_t* const* sl
     for (int row = 0; row < kRows; ++row) codes[row] = slots[row] + offset;
     for (int64_t byte = 0; byte < runs.bytes; byte += kTaps) {
       __m512i weights[kVectors];
+#pragma GCC unroll 16
       for (int vector = 0; vector < kVectors; ++vector) {
         weights[vector] = _mm512_loadu_si512(weight + vector * 64);
       }
+#pragma GCC unroll 16
       for (int row = 0; row < kRows; ++row) {
         const __m512i code = _mm512_set1_epi32(Load<int32_t>(codes[row] + byte));
+#pragma GCC unroll 16
         for (int vector = 0; vector < kVectors; ++vector) {
           sum[row][vector] = _mm512_dpbusd_epi32(sum[row][vector], code, weights[vector]);
         }
@@ -41,7 +46,9 @@ void DotTile(const DensePanel& panel, const Runs& runs, const uint8_t* const* sl
       weight += kVectors * 64;
     }
   }
+#pragma GCC unroll 16
   for (int row = 0; row < kRows; ++row) {
+#pragma GCC unroll 16
     for (int vector = 0; vector < kVectors; ++vector) {
       _mm512_storeu_si512(sums + (row * kVectors + vector) * kLanes, sum[row][vector]);
     }

@@ -141,26 +141,30 @@ void Convolution::Run(Workspace& workspace, int64_t begin, int64_t end) const {
 
 void Convolution::RunBlock(Workspace& workspace, const Panel& panel, int64_t first_pixel, int pixels,
                            int32_t* sums) const {
-  const uint8_t* source = workspace.tensors[source_index_].data() + panel.source_channel;
   const uint8_t* slots[kBlockSlots + UINT8_MAX];  // a block of one pixel may have 255 steps
   uint8_t* outputs[kBlockSlots];
   const uint8_t* skips[kBlockSlots];
-  int count = 0;
-  int64_t col = first_pixel % width_, row = first_pixel / width_ % height_, frame = first_pixel / width_ / height_;
-  for (int pixel = 0; pixel < pixels; ++pixel) {
-    const uint8_t* slot = source + source_.Offset(frame, 0, row * stride_ - padding_, col * stride_ - padding_);
-    for (int64_t t = 0; t < source_.steps; ++t) slots[count++] = slot + t * source_.StepBytes();
+  int count = 0, pixel = 0;
+  while (pixel < pixels) {  // the rest of an output row; pixels of a row are equally far apart
+    const int64_t col = (first_pixel + pixel) % width_;
+    const int64_t row = (first_pixel + pixel) / width_ % height_;
+    const int64_t frame = (first_pixel + pixel) / width_ / height_;
+    const uint8_t* slot = workspace.tensors[source_index_].data() + panel.source_channel +
+                          source_.Offset(frame, 0, row * stride_ - padding_, col * stride_ - padding_);
+    const int row_end = static_cast<int>(std::min<int64_t>(pixels, pixel + width_ - col));
+    const int row_begin = pixel;
+    for (; pixel < row_end; ++pixel, slot += stride_ * source_.channels) {
+      for (int64_t t = 0; t < source_.steps; ++t) slots[count++] = slot + t * source_.StepBytes();
+    }
     if (panel.neurons) {
-      outputs[pixel] = workspace.tensors[output_index_].data() + output_.Offset(frame, 0, row, col) +
-                       panel.first_channel;
+      uint8_t* output = workspace.tensors[output_index_].data() + output_.Offset(frame, 0, row, col);
+      output += panel.first_channel;
+      for (int i = row_begin; i < row_end; ++i, output += output_.channels) outputs[i] = output;
     }
     if (rule_.skip != SkipDomain::kNone) {
-      skips[pixel] = workspace.tensors[skip_index_].data() +
-                     skip_.Offset(frame, 0, row * skip_stride_, col * skip_stride_) + panel.first_channel;
-    }
-    if (++col == width_) {
-      col = 0;
-      if (++row == height_) row = 0, ++frame;
+      const int64_t offset = skip_.Offset(frame, 0, row * skip_stride_, col * skip_stride_);
+      const uint8_t* skip = workspace.tensors[skip_index_].data() + offset + panel.first_channel;
+      for (int i = row_begin; i < row_end; ++i, skip += skip_stride_ * skip_.channels) skips[i] = skip;
     }
   }
   if (depthwise_) {

@@ -43,13 +43,15 @@ NeuronPanel::NeuronPanel(const NeuronRule& rule, const std::vector<ChannelRule>&
     method_ = Method::kStaircase;
   } else if (FitsNarrow()) {
     method_ = Method::kNarrow;
-    for (auto* constants : {&multiplier_, &addend_, &shift_}) constants->assign(lanes, 0);
+    wide_.assign(vectors_ * 2, WideConstants{});
     for (auto* constants : {&start_, &skip_multiplier_, &skip_addend_, &skip_shift_}) constants->assign(lanes, 0);
     for (size_t c = 0; c < channels_.size(); ++c) {
       const ChannelRule& channel = channels_[c];
-      multiplier_[c] = channel.multiplier;
-      shift_[c] = channel.shift;
-      addend_[c] = Half(channel.shift) + (channel.bias << channel.shift);
+      WideConstants& wide = wide_[c / kLanes * 2 + c % 2];
+      const size_t lane = c % kLanes / 2;
+      wide.multiplier[lane] = channel.multiplier;
+      wide.shift[lane] = channel.shift;
+      wide.addend[lane] = Half(channel.shift) + channel.bias * (int64_t{1} << channel.shift);
       start_[c] = static_cast<int32_t>(channel.start);
       skip_multiplier_[c] = static_cast<int32_t>(channel.skip_multiplier);
       skip_addend_[c] = static_cast<int32_t>(Half(channel.skip_shift));
@@ -172,7 +174,7 @@ __attribute__((noinline)) void NeuronPanel::IntegrateStaircase(const Block& give
       const Float32x16 level = Convert<Float32x16>(sum) * slope + intercept;
       Int32x16 s = Convert<Int32x16>(Clamp(level, 0.0f, static_cast<float>(rule.s_max)));
       if (rule.skip == SkipDomain::kSpike) {
-        s += Convert<Int32x16>(Load<Uint8x16>(block.skips[pixel] + first));
+        s += Widen(Load<Uint8x16>(block.skips[pixel] + first));
         s = Clamp(s, 0, rule.skip_s_max);
       }
       StoreFirst(block.outputs[pixel] + first, Convert<Uint8x16>(s), channels - first);
@@ -181,39 +183,40 @@ __attribute__((noinline)) void NeuronPanel::IntegrateStaircase(const Block& give
 }
 
 void NeuronPanel::IntegrateNarrow(const Block& given) const {
-  const Block block = given;  // locals stay in registers: a store of codes could alias anything behind a reference
+  const Block block = given;
   const NeuronRule rule = rule_;
-  constexpr int kHalfLanes = kLanes / 2;
   const int channels = static_cast<int>(channels_.size());
   const int lanes = vectors_ * kLanes;
-  for (int first = 0; first < channels; first += kHalfLanes) {
-    const auto multiplier = Load<Int64x8>(&multiplier_[first]);
-    const auto addend = Load<Int64x8>(&addend_[first]);
-    const auto shift = Load<Int64x8>(&shift_[first]);
-    const auto start = Load<Int32x8>(&start_[first]);
-    const auto skip_multiplier = Load<Int32x8>(&skip_multiplier_[first]);
-    const auto skip_addend = Load<Int32x8>(&skip_addend_[first]);
-    const auto skip_shift = Load<Int32x8>(&skip_shift_[first]);
+  for (int first = 0; first < channels; first += kLanes) {
+    const auto even = Load<WideConstants>(&wide_[first / kLanes * 2]);
+    const auto odd = Load<WideConstants>(&wide_[first / kLanes * 2 + 1]);
+    const auto start = Load<Int32x16>(&start_[first]);
+    const auto skip_multiplier = Load<Int32x16>(&skip_multiplier_[first]);
+    const auto skip_addend = Load<Int32x16>(&skip_addend_[first]);
+    const auto skip_shift = Load<Int32x16>(&skip_shift_[first]);
     const int32_t* sums = block.sums + first;
     for (int pixel = 0; pixel < block.pixels; ++pixel) {
-      Int32x8 v = start;
-      Int32x8 current = {};
+      Int32x16 v = start;
+      Int32x16 current = {};
       for (int t = 0; t < rule.num_steps; ++t) {
         if (t < block.input_steps) {
-          current = Convert<Int32x8>((Convert<Int64x8>(Load<Int32x8>(sums)) * multiplier + addend) >> shift);
+          const auto pairs = Load<Int64x8>(sums);
+          const Int64x8 low = (((pairs << 32) >> 32) * even.multiplier + even.addend) >> even.shift;
+          const Int64x8 high = ((pairs >> 32) * odd.multiplier + odd.addend) >> odd.shift;
+          current = reinterpret_cast<Int32x16>((low & UINT32_MAX) | (high << 32));
           sums += lanes;
         }
         if (rule.leak_shift >= 0) v -= v >> rule.leak_shift;
         v += current;
-        Int32x8 skip = {};
+        Int32x16 skip = {};
         if (rule.skip != SkipDomain::kNone) {
-          skip = Convert<Int32x8>(Load<Uint8x8>(block.skips[pixel] + t * block.skip_step + first));
+          skip = Widen(Load<Uint8x16>(block.skips[pixel] + t * block.skip_step + first));
         }
         if (rule.skip == SkipDomain::kCurrent) v += (skip * skip_multiplier + skip_addend) >> skip_shift;
-        Int32x8 s = Clamp(v >> kFractionBits, 0, rule.s_max);
-        v = rule.reset_to_zero ? (s > 0 ? Int32x8{} : v) : v - (s << kFractionBits);
+        Int32x16 s = Clamp(v >> kFractionBits, 0, rule.s_max);
+        v = rule.reset_to_zero ? (s > 0 ? Int32x16{} : v) : v - (s << kFractionBits);
         if (rule.skip == SkipDomain::kSpike) s = Clamp(s + skip, 0, rule.skip_s_max);
-        StoreFirst(block.outputs[pixel] + t * block.output_step + first, Convert<Uint8x8>(s), channels - first);
+        StoreFirst(block.outputs[pixel] + t * block.output_step + first, Convert<Uint8x16>(s), channels - first);
       }
     }
   }

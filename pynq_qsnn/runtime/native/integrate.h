@@ -60,6 +60,12 @@ class NeuronPanel {
  private:
   enum class Method { kStaircase, kNarrow, kWide };
 
+  // u = (sum * multiplier + addend) >> shift, with rounding and bias in the addend, for every other lane of a vector:
+  // 64-bit products of a vector's even lanes and of its odd lanes need no shuffle.
+  struct WideConstants {
+    Int64x8 multiplier, addend, shift;
+  };
+
   bool FitsNarrow() const;
   bool FitStaircase();
   bool StaircaseHolds(const std::vector<std::vector<int32_t>>& probes) const;
@@ -71,9 +77,8 @@ class NeuronPanel {
   std::vector<ChannelRule> channels_;
   int vectors_;
   Method method_;
-  // Narrow, [lanes]: u = (sum * multiplier + addend) >> shift, with rounding and bias in the addend.
-  std::vector<int64_t> multiplier_, addend_, shift_;
-  std::vector<int32_t> start_, skip_multiplier_, skip_addend_, skip_shift_;
+  std::vector<WideConstants> wide_;  // narrow, [vectors][2]: of even and of odd lanes
+  std::vector<int32_t> start_, skip_multiplier_, skip_addend_, skip_shift_;  // narrow, [lanes]
   std::vector<float> slope_, intercept_;  // staircase, [lanes]
 };
 

@@ -13,10 +13,6 @@ typedef uint8_t Uint8x16 __attribute__((vector_size(16)));
 typedef int16_t Int16x16 __attribute__((vector_size(32)));
 typedef int32_t Int32x16 __attribute__((vector_size(64)));
 typedef float Float32x16 __attribute__((vector_size(64)));
-
-// Half as many lanes where 64-bit products are needed: a vector of those fills 64 bytes too.
-typedef uint8_t Uint8x8 __attribute__((vector_size(8)));
-typedef int32_t Int32x8 __attribute__((vector_size(32)));
 typedef int64_t Int64x8 __attribute__((vector_size(64)));
 
 template <typename Vector>
@@ -35,6 +31,9 @@ template <typename To, typename From>
 inline To Convert(From value) {
   return __builtin_convertvector(value, To);
 }
+
+// In two steps: GCC 12 takes a direct conversion of 8-bit lanes apart into scalars.
+inline Int32x16 Widen(Uint8x16 codes) { return Convert<Int32x16>(Convert<Int16x16>(codes)); }
 
 template <typename Vector, typename Bound>
 inline Vector Clamp(Vector value, Bound low, Bound high) {
