@@ -11,6 +11,7 @@ RUN, RESET = 1 << 0, 1 << 2
 CONTROL_DEFAULT = 0x0001_0002
 HALTED, IDLE = 1 << 0, 1 << 1
 INTERNAL_ERROR, SLAVE_ERROR, DECODE_ERROR = 1 << 4, 1 << 5, 1 << 6
+PREFETCH_BYTES = 512
 ERRORS = INTERNAL_ERROR | SLAVE_ERROR | DECODE_ERROR
 COMPLETE_IRQ, ERROR_IRQ = 1 << 12, 1 << 14
 IRQS = COMPLETE_IRQ | ERROR_IRQ | 1 << 13
@@ -69,6 +70,8 @@ class Channel:
         if length == 0:
             return self._fail(INTERNAL_ERROR)
         self.active = True
+        if self.name == "mm2s":
+            self.access(min(length, PREFETCH_BYTES))  # it reads ahead, whether or not the stream takes anything
 
     @property
     def ready(self) -> bool:
