@@ -93,6 +93,7 @@ def _reading(path: Path):
         AttributeError,
         NotImplementedError,  # zipfile's word for an unknown compression method
         RuntimeError,  # and for an encrypted member
+        MemoryError,  # NumPy's for an array header that promises more than there is
         OSError,
     ) as error:
         raise ModelFileError(f"{path} is truncated or not a pynq-qsnn file: {error}") from error

@@ -173,6 +173,8 @@ class Network:
         _check_code(INPUT, self.input.bits, self.input.s_max)
         if not self.layers or not isinstance(self.layers[-1], Head):
             raise NetworkError("the last layer must be the Head")
+        if len(self.input.shape) != 3 or not all(isinstance(n, int) and n > 0 for n in self.input.shape):
+            raise NetworkError(f"{INPUT}: shape {self.input.shape}, must be three positive integers (C, H, W)")
         types = {INPUT: self.input}
         for layer in self.layers:
             if layer.name in types:
@@ -231,14 +233,15 @@ class Network:
     @classmethod
     def from_parts(cls, meta: dict, arrays: dict[str, np.ndarray], path: str | Path) -> "Network":
         """Rebuild from a container's metadata and arrays; ``path`` only names the file in errors."""
-        found = str(meta.get("numerics"))
-        if found != numerics_fingerprint():
-            remedy = "Its numbers mean something else than this release's: export the model again."
-            raise SpecMismatch(f"{path}", numerics_fingerprint(), found, remedy)
         try:
+            found = str(meta["numerics"])
+            if found != numerics_fingerprint():
+                remedy = "Its numbers mean something else than this release's: export the model again."
+                raise SpecMismatch(f"{path}", numerics_fingerprint(), found, remedy)
+            values = {key: meta[key] for key in ("name", "num_steps", "card")}
+            _check_types(cls, values)
             layers = tuple(_decode(d, arrays) for d in meta["layers"])
-            source = _decode(meta["input"], arrays)
-            return cls(meta["name"], source, meta["num_steps"], layers, meta["card"])
+            return cls(input=_decode(meta["input"], arrays), layers=layers, **values)
         except NetworkError:
             raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -286,6 +289,8 @@ def _check_weight(layer: Conv2d | Linear | Head, source: TensorType) -> None:
 
 def _check_logits(head: Head, source: TensorType, num_steps: int) -> None:
     """Prove that the sum of currents over T fits the int32 of the result stream."""
+    if not 0 < head.logit_scale < float("inf"):
+        raise NetworkError(f"{head.name}: logit_scale is {head.logit_scale}, must be positive and finite")
     acc = np.abs(head.weight.astype(np.int64)).sum(axis=1) * source.s_max
     affine = head.affine
     current = saturate32(round_shift(acc * np.abs(affine.multiplier), affine.shift) + 1) + np.abs(affine.bias)
@@ -317,8 +322,9 @@ def _check_skip(layer: Conv2d, skip: Skip, out: TensorType, types: dict[str, Ten
             raise NetworkError(f"{name}: a spike-domain residual must declare the s_max it saturates at")
         _check_code(name, out.bits, skip.s_max)
         return replace(out, s_max=min(skip.s_max, out.s_max + k.s_max))
-    rows, cols = (-(-n // skip.stride) for n in k.shape[1:])
-    if skip.stride not in STRIDES or (rows, cols) != out.shape[1:] or k.shape[0] > out.shape[0]:
+    if skip.stride not in STRIDES:
+        raise NetworkError(f"{name}: residual stride {skip.stride}, must be one of {STRIDES}")
+    if tuple(-(-n // skip.stride) for n in k.shape[1:]) != out.shape[1:] or k.shape[0] > out.shape[0]:
         raise NetworkError(f"{name}: a residual {k.shape} with stride {skip.stride} cannot become {out.shape}")
     limit = 1 << (MULTIPLIER_BITS - 1)
     per_channel(f"{name}: skip multiplier", skip.multiplier, -limit, limit - 1, out.shape[0])
@@ -373,4 +379,14 @@ def _decode(item: dict, arrays: dict[str, np.ndarray]):
         elif isinstance(value, list):
             value = tuple(value)
         values[name] = value
+    _check_types(cls, values)
     return cls(**values)
+
+
+def _check_types(cls, values: dict) -> None:
+    """A file can hold any JSON value; refuse what a field's annotation does not name."""
+    for name, value in values.items():
+        found, annotation = type(value).__name__, cls.__annotations__[name]
+        allowed = annotation.replace("np.", "").replace("None", "NoneType").replace("float", "float | int").split(" | ")
+        if found not in (kind.partition("[")[0] for kind in allowed):
+            raise TypeError(f"{cls.__name__}.{name} is {found}, must be {annotation}")
