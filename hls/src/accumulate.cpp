@@ -6,8 +6,8 @@
 namespace {
 
 // 16 input lanes of one output lane for one pair of slots: four cascades of four DSPs.
-inline void dot_product(const packed_t x[kInputLanes], const int8_t w[kInputLanes], int32_t& low_sum,
-                        int32_t& high_sum) {
+inline void dot_product(const packed_t x[kInputLanes], const int8_t w[kInputLanes][kOutputLanes], int output_lane,
+                        int32_t& low_sum, int32_t& high_sum) {
   HLS(INLINE)
   low_sum = 0;
   high_sum = 0;
@@ -16,12 +16,24 @@ inline void dot_product(const packed_t x[kInputLanes], const int8_t w[kInputLane
     cascade_t cascade = 0;
     for (int lane = first; lane < first + hw::kCascadeLength; ++lane) {
       UNROLL
-      cascade += multiply(x[lane], w[lane]);
+      cascade += multiply(x[lane], w[lane][output_lane]);
     }
     field_t low, high;
     split(cascade, low, high);
     low_sum += int(low);
     high_sum += int(high);
+  }
+}
+
+// One beat of a tile into its registers, [input lane][output lane].
+inline void place_rows(const WeightBeat& beat, int index, int8_t tile[kInputLanes][kOutputLanes]) {
+  HLS(INLINE)
+  for (int row = 0; row < kBeatRows; ++row) {
+    UNROLL
+    for (int lane = 0; lane < kInputLanes; ++lane) {
+      UNROLL
+      tile[lane][index * kBeatRows + row] = beat.weight[row][lane];
+    }
   }
 }
 
@@ -45,7 +57,7 @@ void accumulate(const Instruction d, hls::stream<Operand>& operands, hls::stream
   HLS(ARRAY_PARTITION variable = sum complete dim = 2)
   HLS(ARRAY_PARTITION variable = sum complete dim = 3)
   HLS(BIND_STORAGE variable = sum type = ram_2p impl = lutram)
-  int8_t weight[kOutputLanes][kInputLanes], shadow[kOutputLanes][kInputLanes];
+  int8_t weight[kInputLanes][kOutputLanes], shadow[kInputLanes][kOutputLanes];
   HLS(ARRAY_PARTITION variable = weight complete dim = 0)
   HLS(ARRAY_PARTITION variable = shadow complete dim = 0)
 
@@ -60,14 +72,7 @@ void accumulate(const Instruction d, hls::stream<Operand>& operands, hls::stream
 load_first_tile:
   for (int beat = 0; beat < kTileBeats; ++beat) {
     PIPELINE(1);
-    const WeightBeat rows = weights.read();
-    for (int row = 0; row < kBeatRows; ++row) {
-      UNROLL
-      for (int lane = 0; lane < kInputLanes; ++lane) {
-        UNROLL
-        weight[beat * kBeatRows + row][lane] = rows.weight[row][lane];
-      }
-    }
+    place_rows(weights.read(), beat, weight);
   }
 
   int group = 0, tap = 0, output_tile = 0, block = 0;
@@ -82,16 +87,7 @@ multiply_accumulate:
     const bool last_tap = tap == taps - 1;
     const bool last_tile = last_tap && last_block && output_tile == int(d.output_tiles) - 1;
 
-    if (group < kTileBeats && !last_tile) {
-      const WeightBeat rows = weights.read();
-      for (int row = 0; row < kBeatRows; ++row) {
-        UNROLL
-        for (int lane = 0; lane < kInputLanes; ++lane) {
-          UNROLL
-          shadow[group * kBeatRows + row][lane] = rows.weight[row][lane];
-        }
-      }
-    }
+    if (group < kTileBeats && !last_tile) place_rows(weights.read(), group, shadow);
 
     if (group < groups) {
       const Operand operand = operands.read();
@@ -108,7 +104,7 @@ multiply_accumulate:
         for (int lane = 0; lane < kOutputLanes; ++lane) {
           UNROLL
           int32_t low, high;
-          dot_product(packed, weight[lane], low, high);
+          dot_product(packed, weight, lane, low, high);
           result.sum[slot][lane] = (tap == 0 ? 0 : sum[group][slot][lane]) + low;
           result.sum[slot + 1][lane] = (tap == 0 ? 0 : sum[group][slot + 1][lane]) + high;
           sum[group][slot][lane] = result.sum[slot][lane];
@@ -121,11 +117,11 @@ multiply_accumulate:
     bool carry = true;
     count(group, cycles, carry);
     if (carry) {
-      for (int row = 0; row < kOutputLanes; ++row) {
+      for (int lane = 0; lane < kInputLanes; ++lane) {
         UNROLL
-        for (int lane = 0; lane < kInputLanes; ++lane) {
+        for (int row = 0; row < kOutputLanes; ++row) {
           UNROLL
-          weight[row][lane] = shadow[row][lane];
+          weight[lane][row] = shadow[lane][row];
         }
       }
     }

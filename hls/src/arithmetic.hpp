@@ -1,6 +1,7 @@
 // Leaf arithmetic: loop-free, values in, references out. pynq_qsnn/neuron.py is its specification, to the bit.
 #pragma once
 
+#include "fabric_int.hpp"
 #include "hls_macros.hpp"
 #include "types.hpp"
 
@@ -10,29 +11,31 @@
 // w| <= 4 * 255 * 127 = 129,540 < 2^17, so the low field never overflows and the split is exact. w = -128 would reach
 // 130,560, still inside, but is excluded by the contract.
 constexpr int kFieldBits = 18;
-typedef ap_uint<kFieldBits + 8> packed_t;          // 26 bits: port A has 27, signed
-typedef ap_int<kFieldBits + 8 + 8 + 1> product_t;  // of one multiplier
-typedef ap_int<kFieldBits + 8 + 8 + 3> cascade_t;  // of four
-typedef ap_int<kFieldBits> field_t;
+constexpr int kPackedBits = kFieldBits + 8 + 1;  // 27, port A of the DSP; the value is never negative
+typedef fabric_int<kPackedBits> packed_t;
+typedef fabric_int<kPackedBits + 8> product_t;
+typedef fabric_int<kPackedBits + 8 + 2> cascade_t;
+typedef fabric_int<kFieldBits + 1> field_t;
 
-static_assert(hw::kCascadeLength == 4 && kInputLanes % 4 == 0, "cascade_add takes four products");
+static_assert(hw::kCascadeLength == 4 && kInputLanes % 4 == 0, "a cascade is four products");
 static_assert(hw::kCascadeLength * 255 * hw::kMaximumWeight < 1 << (kFieldBits - 1), "the low field holds a cascade");
 
 inline packed_t pack(uint8_t low, uint8_t high) {
   HLS(INLINE)
-  return (packed_t(high) << kFieldBits) | packed_t(low);
+  return packed_t(int32_t(low) | (int32_t(high) << kFieldBits));
 }
 
 inline product_t multiply(packed_t x, int8_t w) {
   HLS(INLINE)
-  return ap_int<kFieldBits + 8 + 1>(x) * ap_int<8>(w);
+  return fabric_multiply<kPackedBits, 8>(x, fabric_int<8>(w));
 }
 
 inline void split(cascade_t cascade, field_t& low, field_t& high) {
   HLS(INLINE)
-  low = field_t(cascade);  // the low 18 bits, read as a signed number
+  constexpr int kUnused = 32 - kFieldBits;
+  low = int32_t(uint32_t(cascade) << kUnused) >> kUnused;  // the low 18 bits, read as a signed number
   // Subtracting the low sum returns the borrow that it took from the high field.
-  high = field_t((cascade - low) >> kFieldBits);
+  high = int32_t((cascade - low) >> kFieldBits);
 }
 
 // ---- the integration unit

@@ -1,0 +1,115 @@
+// What the benches share: registration, checks, a kernel-less simulation for single stages, random numbers.
+#pragma once
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <vector>
+
+#include "instruction.hpp"
+#include "simulation.hpp"
+
+namespace bench {
+
+struct Case {
+  const char* name;
+  void (*run)();
+};
+
+inline std::vector<Case>& cases() {
+  static std::vector<Case> all;
+  return all;
+}
+
+[[noreturn]] inline void fail(const char* what, const char* file, int line) {
+  std::fprintf(stderr, "%s:%d: %s\n", file, line, what);
+  std::exit(1);
+}
+
+template <typename A, typename B>
+void check_equal(const A& a, const B& b, const char* what, const char* file, int line) {
+  if (int64_t(a) == int64_t(b)) return;
+  std::fprintf(stderr, "%lld is not %lld\n", static_cast<long long>(a), static_cast<long long>(b));
+  fail(what, file, line);
+}
+
+// Run stages to the end; they must neither fail nor block.
+inline void run(sim::Simulation& simulation, std::function<void()> stages) {
+  simulation.start("bench", std::move(stages));
+  if (simulation.run() == sim::Outcome::kDone) return;
+  std::fprintf(stderr, "%s%s\n", simulation.message.c_str(), simulation.blocked.c_str());
+  fail("the stages did not finish", __FILE__, __LINE__);
+}
+
+// Uniform in low..high, the same in every run.
+inline int64_t uniform(int64_t low, int64_t high) {
+  static std::mt19937_64 generator(20240601);
+  return low + int64_t(generator() % uint64_t(high - low + 1));
+}
+
+inline Instruction empty_instruction() { return decode(instruction_bits(0)); }
+
+inline instruction_bits encode(const Instruction& d) {
+  instruction_bits bits = 0;
+#define BENCH_ENCODE(member, name)                                                                                \
+  bits.range(hw::instruction::k##name##Lsb + hw::instruction::k##name##Bits - 1, hw::instruction::k##name##Lsb) = \
+      d.member;
+  INSTRUCTION_FIELDS(BENCH_ENCODE)
+#undef BENCH_ENCODE
+  return bits;
+}
+
+inline int divide_up(int a, int b) { return (a + b - 1) / b; }
+
+// Map fields of a small convolution, "same" geometry left to the caller.
+inline void set_input(Instruction& d, int base, int height, int width, int tiles, int steps, int bits) {
+  d.input_base = base;
+  d.input_height = height;
+  d.input_width = width;
+  d.input_column_groups = divide_up(width, kBanks);
+  d.input_channel_tiles = tiles;
+  d.input_tiles = tiles;
+  d.input_steps = steps;
+  d.input_bits = bits;
+  d.input_train_words = divide_up(steps * bits, 8);
+}
+
+inline void set_output(Instruction& d, int base, int height, int width, int tiles, int steps, int bits) {
+  d.output_base = base;
+  d.output_height = height;
+  d.output_width = width;
+  d.output_column_groups = divide_up(width, kSlots);
+  d.output_channel_tiles = tiles;
+  d.output_tiles = divide_up(tiles, kHalves);
+  d.num_steps = steps;
+  d.output_bits = bits;
+  d.output_train_words = divide_up(steps * bits, 8);
+  d.quadruples = height * divide_up(width, kSlots);
+}
+
+inline void set_blocks(Instruction& d) {
+  d.block_quadruples = hw::kBlockGroups / int(d.input_steps);
+  d.blocks = divide_up(d.quadruples, d.block_quadruples);
+}
+
+// The address formula of pynq_qsnn/hwspec.py, divisions and all.
+inline int bank_word(int base, int row, int column, int width, int tiles, int tile, int train_words, int word) {
+  return base + ((row * divide_up(width, kBanks) + column / kBanks) * tiles + tile) * train_words + word;
+}
+
+inline int code_at(const ActivationMemory memory, int base, int row, int column, int width, int tiles, int channel,
+                   int step, int bits, int train_words) {
+  const int address = bank_word(base, row, column, width, tiles, channel / kInputLanes, train_words, step * bits / 8);
+  const word_t word = memory[column % kBanks][address];
+  const int lane = channel % kInputLanes;
+  return (word.range(8 * lane + 7, 8 * lane).to_int() >> (step * bits % 8)) & ((1 << bits) - 1);
+}
+
+}  // namespace bench
+
+#define TEST(name)                                                                       \
+  static void name();                                                                    \
+  static const bool registered_##name = (bench::cases().push_back({#name, name}), true); \
+  static void name()
+#define CHECK(condition) ((condition) ? void() : bench::fail(#condition, __FILE__, __LINE__))
+#define CHECK_EQUAL(a, b) bench::check_equal(a, b, #a " == " #b, __FILE__, __LINE__)

@@ -1,0 +1,100 @@
+#include "bench.hpp"
+
+#include "arithmetic.hpp"
+
+TEST(packed_cascades_are_exact_at_every_corner) {
+  const int codes[] = {0, 1, 127, 128, 254, 255}, weights[] = {-127, -126, -1, 0, 1, 126, 127};
+  for (int x0 : codes) {
+    for (int x1 : codes) {
+      for (int w0 : weights) {
+        for (int w1 : weights) {
+          cascade_t cascade = 0;
+          for (int i = 0; i < hw::kCascadeLength; ++i) cascade += multiply(pack(x0, x1), int8_t(i % 2 ? w1 : w0));
+          field_t low, high;
+          split(cascade, low, high);
+          CHECK_EQUAL(low, 2 * x0 * (w0 + w1));
+          CHECK_EQUAL(high, 2 * x1 * (w0 + w1));
+        }
+      }
+    }
+  }
+}
+
+static int64_t floor_shift(int64_t x, int shift) {
+  const int64_t step = int64_t(1) << shift;
+  return x >= 0 ? x / step : -((-x + step - 1) / step);
+}
+
+TEST(scale_rounds_half_up_and_saturates_before_the_bias) {
+  const int64_t sums[] = {INT32_MIN, INT32_MIN + 1, -3, -2, -1, 0, 1, 2, 3, INT32_MAX - 1, INT32_MAX};
+  const int64_t multipliers[] = {-131072, -131071, -1, 0, 1, 3, 131071};
+  const int64_t biases[] = {INT32_MIN, -1, 0, 1, INT32_MAX};
+  for (int64_t acc : sums) {
+    for (int64_t m : multipliers) {
+      for (int shift = 0; shift <= hw::kMaximumShift; ++shift) {
+        for (int64_t bias : biases) {
+          ChannelParameters p = {};
+          p.bias = int32_t(bias);
+          p.multiplier = m;
+          p.shift = shift;
+          int64_t u = floor_shift(acc * m + (shift ? int64_t(1) << (shift - 1) : 0), shift);
+          u = u < INT32_MIN ? INT32_MIN : u > INT32_MAX ? INT32_MAX : u;
+          CHECK_EQUAL(int64_t(scale(int32_t(acc), p)), u + bias);
+        }
+      }
+    }
+  }
+}
+
+TEST(skip_current_rounds_half_up) {
+  for (int code = 0; code < 256; code += 51) {
+    for (int64_t m : {-131072, -3, -1, 0, 1, 3, 131071}) {
+      for (int shift = 0; shift <= hw::kMaximumShift; ++shift) {
+        ChannelParameters p = {};
+        p.skip_multiplier = m;
+        p.skip_shift = shift;
+        const int64_t expected = floor_shift(code * m + (shift ? int64_t(1) << (shift - 1) : 0), shift);
+        CHECK_EQUAL(int64_t(skip_current(uint8_t(code), p)), expected);
+      }
+    }
+  }
+}
+
+TEST(charge_floors_the_leak_and_saturates_once) {
+  CHECK_EQUAL(charge(-1, 0, 0, true, 1), 0);  // -1 - (-1 >> 1) = -1 + 1
+  CHECK_EQUAL(charge(-3, 0, 0, true, 1), -1);
+  CHECK_EQUAL(charge(3, 0, 0, true, 1), 2);
+  CHECK_EQUAL(charge(3, 0, 0, false, 1), 3);
+  CHECK_EQUAL(charge(INT32_MAX, 1, 0, false, 0), INT32_MAX);
+  CHECK_EQUAL(charge(INT32_MIN, -1, 0, false, 0), INT32_MIN);
+  CHECK_EQUAL(charge(INT32_MAX, current_t(2) * INT32_MIN, 0, false, 0), INT32_MIN);
+  // Only the total saturates: the residual takes back what the current exceeds.
+  CHECK_EQUAL(charge(INT32_MAX, 5, -7, false, 0), INT32_MAX - 2);
+}
+
+TEST(a_membrane_equal_to_the_threshold_fires) {
+  const int32_t threshold = 1 << hw::kFractionBits;
+  CHECK_EQUAL(fire(threshold, 3), 1);
+  CHECK_EQUAL(fire(threshold - 1, 3), 0);
+  CHECK_EQUAL(fire(3 * threshold, 3), 3);
+  CHECK_EQUAL(fire(9 * threshold, 3), 3);
+  CHECK_EQUAL(fire(-1, 3), 0);
+  CHECK_EQUAL(fire(INT32_MIN, 255), 0);
+  CHECK_EQUAL(fire(INT32_MAX, 255), 255);
+  CHECK_EQUAL(reset(2 * threshold + 5, 2, false), 5);
+  CHECK_EQUAL(reset(2 * threshold + 5, 2, true), 0);
+  CHECK_EQUAL(reset(-9, 0, true), -9);
+  CHECK_EQUAL(add_spikes(200, 100, 255), 255);
+  CHECK_EQUAL(add_spikes(1, 1, 3), 2);
+}
+
+TEST(codes_return_from_the_word_they_were_placed_in) {
+  for (int bits = 1; bits <= 8; bits *= 2) {
+    for (int bit = 0; bit < 8; bit += bits) {
+      uint8_t codes[kInputLanes], found[kInputLanes];
+      for (uint8_t& code : codes) code = uint8_t(bench::uniform(0, (1 << bits) - 1));
+      extract_codes(place_codes(codes, bit), bit, bits, found);
+      for (int lane = 0; lane < kInputLanes; ++lane) CHECK_EQUAL(found[lane], codes[lane]);
+    }
+  }
+}
