@@ -11,7 +11,7 @@ from . import container
 from .errors import ModelFileError
 from .hwspec import INSTRUCTION, PROGRAM_HEADER, record_words
 from .network import Network
-from .packing import WORD_BYTES, unpack_record
+from .packing import WORD_BYTES, result_beats, unpack_record
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,11 @@ class Program:
                     raise ModelFileError(f"{path}: {name} is {array.dtype} of shape {array.shape}, must be uint8 [N, 16]")
             if len(program.code) != words:
                 raise ModelFileError(f"{path}: {len(program.code)} code words for {len(steps)} instructions, not {words}")
+            # Buffers are made from these two: they must be what the instructions move.
+            frame, result = program.instruction(0)["receive_words"], result_beats(len(network.head.weight))
+            for name, found, needed in (("frame", program.frame_beats, frame), ("result", program.result_beats, result)):
+                if found != needed:
+                    raise ModelFileError(f"{path}: {name}_beats is {found}, the program moves {needed}")
             return program
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, ModelFileError):
