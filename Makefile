@@ -56,7 +56,7 @@ $(BOARD_VENV)/installed: $(PACKAGING) $(BOARD_CONSTRAINTS)
 	touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/pynq-qsnn train --output-dir $(DEMO) --epochs 8
+	$(BIN)/pynq-qsnn train --output-dir $(DEMO) --epochs 8 --resume
 	$(BIN)/pynq-qsnn export $(DEMO) -o $(DEMO)/digits.qsnn
 	$(BIN)/pynq-qsnn compile $(DEMO)/digits.qsnn -o $(DEMO)/digits.qprog
 	$(BIN)/pynq-qsnn simulate $(DEMO)/digits.qsnn

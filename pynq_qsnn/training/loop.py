@@ -51,7 +51,9 @@ def train(config: TrainConfig) -> TrainResult:
     output = Path(config.output_dir)
     last = Path(config.checkpoint_dir or config.output_dir) / LAST_NAME
     history = []
-    if config.resume and last.exists():
+    if last.exists() and not config.resume:
+        raise ConfigError(f"{last} holds a run already: continue it with --resume, or choose another --output-dir")
+    if last.exists():
         history = _resume(last, config, model, optimizer)
     elif config.init_from:
         load_weights(model, config.init_from)

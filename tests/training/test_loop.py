@@ -129,3 +129,12 @@ def test_augmentation_crops_flips_and_erases():
         assert tuple(sample.flatten().round().int().tolist()) in windows
     erased = (augment_batch(batch, generator, cutout=4) == 0).sum((1, 2, 3))
     assert erased.max() <= 16 and erased.min() >= 1
+
+
+def test_a_finished_run_is_not_overwritten(tmp_path):
+    config = TrainConfig(output_dir=str(tmp_path), epochs=1, warmup_epochs=0.5)
+    train(config)
+    before = (tmp_path / "last.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match="--resume"):
+        train(config)
+    assert (tmp_path / "last.safetensors").read_bytes() == before
