@@ -63,7 +63,7 @@ setup(
     package_dir=DATA_PACKAGES,
     package_data={
         "pynq_qsnn": ["runtime/native/*"],
-        "pynq_qsnn.overlays.kv260": ["*.json", "*.tcl", "*.md", "*.dts*", "*.bit", "*.hwh"],
+        "pynq_qsnn.overlays.kv260": ["Makefile", "*.json", "*.tcl", "*.md", "*.dts*", "*.bit", "*.hwh", "rtl/*"],
         "pynq_qsnn.hls": ["Makefile", "*.md", "*.tcl", "*.cfg", "include/*", "src/*", "sim/*", "test/*"],
         "pynq_qsnn.notebooks": ["*.ipynb", "*.md"],
     },
