@@ -61,7 +61,7 @@ void accumulate(const Instruction d, hls::stream<Operand>& operands, hls::stream
   HLS(ARRAY_PARTITION variable = weight complete dim = 0)
   HLS(ARRAY_PARTITION variable = shadow complete dim = 0)
 
-  const int taps = d.taps();
+  const int taps = taps_of(d);
   const int full = int(d.block_quadruples) * int(d.input_steps);
   const int rest = (int(d.quadruples) - (int(d.blocks) - 1) * int(d.block_quadruples)) * int(d.input_steps);
   const int full_cycles = full < hw::kMinimumGroups ? hw::kMinimumGroups : full;

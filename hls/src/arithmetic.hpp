@@ -160,3 +160,19 @@ inline word_t place_codes(const uint8_t code[kInputLanes], int bit) {
   word |= word_t(low);
   return word;
 }
+
+// Maximum of each `bits`-bit code in two bytes.
+inline uint8_t maximum_codes(uint8_t a, uint8_t b, int bits) {
+  HLS(INLINE)
+  uint8_t result = 0;
+  for (int width = 1; width <= 8; width *= 2) {
+    UNROLL
+    for (int bit = 0; bit < 8; bit += width) {
+      UNROLL
+      const uint8_t mask = uint8_t(((1 << width) - 1) << bit);
+      const uint8_t larger = (a & mask) > (b & mask) ? uint8_t(a & mask) : uint8_t(b & mask);
+      if (width == bits) result |= larger;
+    }
+  }
+  return result;
+}

@@ -48,10 +48,10 @@ inline bool blocks_fit(const Instruction& d) {
 }
 
 inline int tile_words(const Instruction& d) {
-  return int(d.output_tiles) * d.taps() * (kOutputLanes * kInputLanes * int(d.storage_bits) / hw::kWordBits);
+  return int(d.output_tiles) * taps_of(d) * (kOutputLanes * kInputLanes * int(d.storage_bits) / hw::kWordBits);
 }
 
-inline int tile_beats(const Instruction& d) { return int(d.output_tiles) * d.taps() * kTileBeats; }
+inline int tile_beats(const Instruction& d) { return int(d.output_tiles) * taps_of(d) * kTileBeats; }
 
 inline bool weights_fit(const Instruction& d, uint32_t weight_words) {
   return is_code_width(d.storage_bits) && d.output_tiles >= 1 && d.output_tiles <= kMaximumOutputTiles &&
@@ -75,7 +75,8 @@ inline bool convolve_fits(const Instruction& d, uint32_t weight_words) {
 
 inline bool pool_fits(const Instruction& d) {
   return loops_fit(d) && d.input_steps == d.num_steps && input_fits(d) && output_fits(d) && d.pool_shift <= 16 &&
-         d.output_channel_tiles <= d.input_channel_tiles;
+         d.output_channel_tiles <= d.input_channel_tiles &&
+         (d.pool_kind == hw::pool::kSum || d.output_bits == d.input_bits);
 }
 
 inline bool receive_fits(const Instruction& d) {

@@ -23,7 +23,7 @@ void feed(const Instruction d, const ActivationMemory activations, hls::stream<O
   const bool has_residual = d.skip_mode != hw::skip::kNone;
   const int stride = d.stride, skip_stride = d.skip_stride;
   const int input_phases = bank_phases(stride), skip_phases = bank_phases(skip_stride);
-  const int64_t operand_cycles = int64_t(d.taps()) * int(d.input_steps) * input_phases;
+  const int64_t operand_cycles = int64_t(taps_of(d)) * int(d.input_steps) * input_phases;
   const int64_t residual_cycles = has_residual ? int(d.num_steps) * kHalves * skip_phases : 0;
   const int64_t total = int64_t(int(d.quadruples)) * int(d.output_tiles) * (operand_cycles + residual_cycles);
 

@@ -15,6 +15,10 @@
 #define REGION(name) HLS(DATAFLOW)
 #define STAGE(...) __VA_ARGS__
 #define REGION_END
+// A stream between two stages; its depth is one constant for fabric and simulation.
+#define STREAM(type, name, tokens) \
+  hls::stream<type> name(#name);   \
+  HLS(STREAM variable = name depth = tokens)
 // Before a loop that the tool turns into one AXI burst.
 #define BURST_READ
 #define BURST_WRITE
@@ -29,6 +33,7 @@
 #define REGION(name) sim::Region region_of_stages(#name)
 #define STAGE(...) region_of_stages.spawn(#__VA_ARGS__, [&] { __VA_ARGS__; })
 #define REGION_END region_of_stages.join()
+#define STREAM(type, name, tokens) hls::stream<type, tokens> name(#name)
 #define BURST_READ sim::start_burst_read()
 #define BURST_WRITE sim::start_burst_write()
 // Kernels of two threads must not share what is one memory in the fabric.

@@ -10,7 +10,7 @@ void hold_weights(const Instruction d, hls::stream<WeightBeat>& weights, hls::st
   HLS(AGGREGATE variable = buffer compact = bit)
   HLS(BIND_STORAGE variable = buffer type = ram_2p impl = uram)
 
-  const int beats = d.taps() * int(d.output_tiles) * kTileBeats;
+  const int beats = taps_of(d) * int(d.output_tiles) * kTileBeats;
   const bool resident = d.weight_resident;
 pass_tiles:
   for (int block = 0; block < int(d.blocks); ++block) {

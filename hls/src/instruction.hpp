@@ -61,10 +61,11 @@ struct Instruction {
 #define INSTRUCTION_MEMBER(member, name) ap_uint<hw::instruction::k##name##Bits> member;
   INSTRUCTION_FIELDS(INSTRUCTION_MEMBER)
 #undef INSTRUCTION_MEMBER
-
-  // Kernel positions times input tiles: weight tiles of one output tile, and steps of the sum.
-  int taps() const { return int(kernel_height) * int(kernel_width) * int(input_tiles); }
 };
+
+// Kernel positions times input tiles: weight tiles of one output tile, and steps of the sum. (A free function: types
+// that travel on a stream have no methods.)
+inline int taps_of(const Instruction& d) { return int(d.kernel_height) * int(d.kernel_width) * int(d.input_tiles); }
 
 constexpr int kInstructionWords = hw::instruction::kWords;
 typedef ap_uint<kInstructionWords * hw::kWordBits> instruction_bits;

@@ -9,18 +9,24 @@
 //     for kernel row, kernel column, phase:   combine 4 slots x 16 codes
 //     append to the train; write a full word of the four banks
 //
+// A maximum keeps the width of its codes, so it takes a whole train word at once: the bytes pass through the same loop
+// as codes of 8 bits, `step` counts words, and only the comparison sees the codes inside a byte.
+//
 // One function in place of a dataflow region: its reads and writes never meet, because the compiler places input and
 // output apart. II = 1: the recurrence is one maximum or one 16-bit sum a lane. Output words follow each other in
 // memory in this order, so the address is a counter.
 void pool(const Instruction& d, const ActivationMemory activations_read, ActivationMemory activations_write,
           uint32_t& stored_words) {
   HLS(INLINE off)
-  const Tensor input = input_tensor(d);
-  const int stride = d.stride, bits = d.output_bits, phases = bank_phases(d.stride);
   const bool maximum = d.pool_kind == hw::pool::kMaximum;
+  Tensor input = input_tensor(d);
+  if (maximum) input.bits = 8;
+  const int bits = maximum ? 8 : int(d.output_bits);
+  const int steps = maximum ? int(d.output_train_words) : int(d.num_steps);
+  const int stride = d.stride, phases = bank_phases(d.stride);
   const int shift = d.pool_shift, half = (1 << shift) >> 1;
-  const int64_t total = int64_t(int(d.quadruples)) * int(d.output_channel_tiles) * int(d.num_steps) *
-                        int(d.kernel_height) * int(d.kernel_width) * phases;
+  const int64_t total = int64_t(int(d.quadruples)) * int(d.output_channel_tiles) * steps * int(d.kernel_height) *
+                        int(d.kernel_width) * phases;
   ap_uint<17> value[kSlots][kInputLanes];  // 256 codes of 8 bits, and the rounding half
   HLS(ARRAY_PARTITION variable = value complete dim = 0)
   word_t train[kSlots];
@@ -43,8 +49,11 @@ pool_windows:
       if (!slot_in_phase(slot, phase, phases)) continue;
       for (int lane = 0; lane < kInputLanes; ++lane) {
         UNROLL
-        const ap_uint<17> c = code[slot][lane], v = value[slot][lane];
-        value[slot][lane] = first ? c : maximum ? (c > v ? c : v) : ap_uint<17>(v + c);
+        const uint8_t c = code[slot][lane];
+        const ap_uint<17> v = value[slot][lane];
+        const ap_uint<17> combined =
+            maximum ? ap_uint<17>(maximum_codes(uint8_t(v), c, d.input_bits)) : ap_uint<17>(v + c);
+        value[slot][lane] = first ? ap_uint<17>(c) : combined;
       }
     }
 
@@ -55,7 +64,7 @@ pool_windows:
     if (carry) {
       int word, bit;
       train_place(step, bits, word, bit);
-      const bool full = bit + bits == 8 || step == int(d.num_steps) - 1;
+      const bool full = bit + bits == 8 || step == steps - 1;
       for (int slot = 0; slot < kSlots; ++slot) {
         UNROLL
         uint8_t pooled[kInputLanes];
@@ -72,7 +81,7 @@ pool_windows:
       }
       if (full) ++words;
     }
-    count(step, d.num_steps, carry);
+    count(step, steps, carry);
     count(tile, d.output_channel_tiles, carry);
     count(group, d.output_column_groups, carry);
     count(row, d.output_height, carry);

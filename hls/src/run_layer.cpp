@@ -7,13 +7,13 @@ void run_layer(const Instruction d, bool last_frame, hls::stream<word_t>& parame
                hls::stream<axis_word>& results, const ActivationMemory activations_read,
                ActivationMemory activations_write, uint32_t& stored_words) {
   REGION(run_layer);
-  hls::stream<Operand, kOperandDepth> operands("operands");
-  hls::stream<WeightBeat, kHeldWeightDepth> held_weights("held_weights");
-  hls::stream<PartialSum, kPartialSumDepth> partial_sums("partial_sums");
-  hls::stream<Residual, kResidualDepth> current_residuals("current_residuals");
-  hls::stream<Residual, kResidualDepth> spike_residuals("spike_residuals");
-  hls::stream<Fired, kFiredDepth> fired("fired");
-  hls::stream<Logits, kLogitsDepth> logits("logits");
+  STREAM(Operand, operands, kOperandDepth);
+  STREAM(WeightBeat, held_weights, kHeldWeightDepth);
+  STREAM(PartialSum, partial_sums, kPartialSumDepth);
+  STREAM(Residual, current_residuals, kResidualDepth);
+  STREAM(Residual, spike_residuals, kResidualDepth);
+  STREAM(Fired, fired, kFiredDepth);
+  STREAM(Logits, logits, kLogitsDepth);
   HLS(BIND_STORAGE variable = operands type = fifo impl = lutram)
   HLS(BIND_STORAGE variable = partial_sums type = fifo impl = lutram)
   HLS(BIND_STORAGE variable = current_residuals type = fifo impl = lutram)

@@ -37,13 +37,13 @@ void qsnn_top(hls::stream<axis_word>& frames, hls::stream<axis_word>& results, c
   HLS(INTERFACE s_axilite port = return bundle = control)
 
   REGION(qsnn_top);
-  hls::stream<WeightRequest, kCommandDepth> read_requests("read_requests");
-  hls::stream<WeightRequest, kCommandDepth> unpack_requests("unpack_requests");
-  hls::stream<Command, kCommandDepth> commands("commands");
-  hls::stream<word_t, kWeightWordDepth> weight_stream("weight_words");
-  hls::stream<word_t, kParameterDepth> parameters("parameters");
-  hls::stream<WeightBeat, kPrefetchDepth> weight_beats("weight_beats");
-  hls::stream<LogEntry, kLogDepth> entries("log_entries");
+  STREAM(WeightRequest, read_requests, kCommandDepth);
+  STREAM(WeightRequest, unpack_requests, kCommandDepth);
+  STREAM(Command, commands, kCommandDepth);
+  STREAM(word_t, weight_stream, kWeightWordDepth);
+  STREAM(word_t, parameters, kParameterDepth);
+  STREAM(WeightBeat, weight_beats, kPrefetchDepth);
+  STREAM(LogEntry, entries, kLogDepth);
   HLS(BIND_STORAGE variable = parameters type = fifo impl = bram)
   HLS(BIND_STORAGE variable = weight_beats type = fifo impl = uram)
 

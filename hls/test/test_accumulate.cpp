@@ -18,7 +18,7 @@ static void check_accumulate(int input_tiles, int kernel, int output_tiles, int 
   hls::stream<WeightBeat> weights(simulation, "weights");
   hls::stream<PartialSum> partial_sums(simulation, "partial_sums");
   std::vector<int64_t> expected;
-  const int taps = d.taps();
+  const int taps = taps_of(d);
   for (int block = 0; block < int(d.blocks); ++block) {
     const int first = block * int(d.block_quadruples);
     const int left = quadruples - first;

@@ -98,3 +98,10 @@ TEST(codes_return_from_the_word_they_were_placed_in) {
     }
   }
 }
+
+TEST(maximum_compares_the_codes_inside_a_byte) {
+  CHECK_EQUAL(maximum_codes(0x0F, 0xF0, 8), 0xF0);
+  CHECK_EQUAL(maximum_codes(0x1F, 0xF0, 4), 0xFF);
+  CHECK_EQUAL(maximum_codes(0x1B, 0xB1, 2), 0xBB);  // 0,1,2,3 and 2,3,0,1
+  CHECK_EQUAL(maximum_codes(0x5A, 0x0F, 1), 0x5F);
+}

@@ -1,0 +1,47 @@
+# C synthesis and IP export of the kernel:  vitis_hls -f csynth.tcl   (or: make csynth)
+#
+# Vitis HLS 2023.2 to 2024.2. Part and clock come from the overlay's config.json. Writes the IP below
+# qsnn_project/solution/impl/ip, where overlays/kv260/build.tcl looks for it. Untested: see README.md.
+set here [file dirname [file normalize [info script]]]
+set config_file [file join $here .. overlays kv260 config.json]
+
+proc fail {message} {
+  puts "ERROR: csynth.tcl: $message"
+  exit 1
+}
+
+if {![regexp {^(2023\.2|2024\.[12])} [version -short]]} {
+  fail "this is Vitis HLS [version -short]; use 2023.2, 2024.1 or 2024.2"
+}
+
+# One "key": value of a flat JSON file; values are a string or a number.
+proc config_value {text key} {
+  if {![regexp "\"$key\"\\s*:\\s*\"?(\[^\",\}\\s\]+)" $text match value]} {
+    fail "config.json has no $key"
+  }
+  return $value
+}
+set channel [open $config_file]
+set config [read $channel]
+close $channel
+set part [config_value $config part]
+set clock_mhz [config_value $config clock_mhz]
+
+open_project -reset [file join $here qsnn_project]
+set_top qsnn_top
+set flags "-std=c++14 -I[file join $here include] -I[file join $here src]"
+foreach source [lsort [glob [file join $here src *.cpp]]] {
+  add_files $source -cflags $flags
+}
+
+open_solution -reset solution -flow_target vivado
+set_part $part
+create_clock -period [format %.3f [expr {1000.0 / $clock_mhz}]] -name default
+set_clock_uncertainty 12%
+# A region that is not canonical dataflow must not pass unseen; loops pipeline where the source says so, nowhere else.
+config_dataflow -strict_mode warning
+config_compile -pipeline_loops 0
+csynth_design
+export_design -format ip_catalog -vendor xilinx.com -library hls -ipname qsnn_top -version 1.0 \
+  -display_name "QSNN core" -description "Quantized spiking network core"
+exit 0
