@@ -29,6 +29,7 @@ DMA = Instance("axi_dma_0", DMA_VLNV, "S_AXI_LITE", 0xA000_0000, 0x1_0000)
 KERNEL = Instance("qsnn_0", KERNEL_VLNV, "s_axi_control", 0xA001_0000, 0x1_0000)
 INTERRUPTS = Instance("axi_intc_0", "xilinx.com:ip:axi_intc:4.1", "s_axi", 0xA002_0000, 0x1_0000)
 INSTANCES = (DMA, KERNEL, INTERRUPTS)
+MEMORY_PORTS = (0, 1, 3)  # S_AXI_HPn_FPD: frames, weights, program and log
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.sax.saxutils import quoteattr
 
 from ..hwspec import HardwareConfig
-from .design import DMA, INSTANCES, INTERRUPTS, KERNEL, Instance, kernel_registers
+from .design import DMA, INSTANCES, INTERRUPTS, KERNEL, MEMORY_PORTS, Instance, kernel_registers
 from .ps import IOPLL_MHZ
 
 READ_WRITE, READ_ONLY = "read-write", "read-only"
@@ -173,8 +173,8 @@ def _memory_range(instance: Instance) -> str:
 
 def _processing_system(config: HardwareConfig) -> str:
     parameters: dict[str, object] = {"C_MAXIGP0_DATA_WIDTH": 128, "PSU__USE__M_AXI_GP0": 1}
-    for port in (2, 3, 4, 5):  # S_AXI_HP0..3
-        parameters[f"C_SAXIGP{port}_DATA_WIDTH"] = config.bus_bits
+    for port in MEMORY_PORTS:
+        parameters[f"C_SAXIGP{port + 2}_DATA_WIDTH"] = config.bus_bits  # HP0 is GP2
     for clock in range(4):
         prefix = f"PSU__CRL_APB__PL{clock}_REF_CTRL"
         frequency = config.clock_mhz if clock == 0 else 100
@@ -185,7 +185,7 @@ def _processing_system(config: HardwareConfig) -> str:
         parameters[f"{prefix}__DIVISOR0"] = round(IOPLL_MHZ / frequency)
         parameters[f"{prefix}__DIVISOR1"] = 1
     memory_map = f"<MEMORYMAP>{''.join(map(_memory_range, INSTANCES))}</MEMORYMAP><PERIPHERALS/>"
-    buses = [("M_AXI_HPM0_FPD", "MASTER", "aximm"), *((f"S_AXI_HP{i}_FPD", "SLAVE", "aximm") for i in range(4))]
+    buses = [("M_AXI_HPM0_FPD", "MASTER", "aximm"), *((f"S_AXI_HP{i}_FPD", "SLAVE", "aximm") for i in MEMORY_PORTS)]
     ports = _port("pl_ps_irq0", False, "INTERRUPT", (INTERRUPTS.name, "irq"))
     vlnv = "xilinx.com:ip:zynq_ultra_ps_e:3.4"
     return _module(PS, vlnv, parameters, buses, memory_map=memory_map, ports=ports)

@@ -15,14 +15,21 @@ class Registers:
         self._mmio, self._ip = mmio, description["fullpath"]
         self._registers = description["registers"]
 
-    def _offset(self, name: str) -> int:
-        try:
-            return self._registers[name]["address_offset"]
-        except KeyError:
+    def _find(self, name: str, suffix: str = "") -> int | None:
+        # Vitis HLS appends _r to an argument whose name is a keyword of Verilog or VHDL.
+        for spelling in (name + suffix, f"{name}_r{suffix}"):
+            if spelling in self._registers:
+                return self._registers[spelling]["address_offset"]
+        return None
+
+    def _offset(self, name: str, suffix: str = "") -> int:
+        offset = self._find(name, suffix)
+        if offset is None:
             raise DeviceError(
-                f"{self._ip} has no register {name!r} in its .hwh; it has {sorted(self._registers)}. "
+                f"{self._ip} has no register {name + suffix!r} in its .hwh; it has {sorted(self._registers)}. "
                 "Bitstream and driver come from different releases: use the .bit and .hwh of this one."
-            ) from None
+            )
+        return offset
 
     def read(self, name: str) -> int:
         """Value of a 32-bit register."""
@@ -44,7 +51,7 @@ class Registers:
 
     def _halves(self, name: str) -> tuple[int, int]:
         # Vitis HLS describes a 64-bit argument as NAME_1 and NAME_2, older releases as one register of 64 bits.
-        if name in self._registers:
-            offset = self._offset(name)
-            return offset, offset + 4
-        return self._offset(f"{name}_1"), self._offset(f"{name}_2")
+        whole = self._find(name)
+        if whole is not None:
+            return whole, whole + 4
+        return self._offset(name, "_1"), self._offset(name, "_2")
