@@ -73,7 +73,8 @@ class SumPool(nn.Module):
         self.kernel = kernel
 
     def forward(self, x):
-        return functional.avg_pool2d(x, self.kernel, divisor_override=1)
+        # Not divisor_override=1: the ONNX exporters ignore it without a word. The window is a power of two, so exact.
+        return functional.avg_pool2d(x, self.kernel) * self.kernel**2
 
 
 class _RoundHalfUp(torch.autograd.Function):
@@ -97,7 +98,7 @@ class AvgPool(nn.Module):
 
     def forward(self, x):
         # The sum is rounded to whole codes first: dividing by the threshold may miss an exact tie by one ulp.
-        sums = functional.avg_pool2d(x, self.kernel, divisor_override=1) / self.threshold
+        sums = functional.avg_pool2d(x, self.kernel) * self.kernel**2 / self.threshold
         return _RoundHalfUp.apply(_RoundHalfUp.apply(sums) / self.kernel**2) * self.threshold
 
 
