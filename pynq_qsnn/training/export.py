@@ -78,9 +78,10 @@ def load_checkpoint(path):
         return load_model(path / LAST_NAME)
     try:
         config = json.loads((path / "config.json").read_text())["config"]
-        return load_model(Path(config["checkpoint_dir"]) / LAST_NAME)
+        checkpoint = Path(config["checkpoint_dir"]) / LAST_NAME
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFileError(f"{path} holds neither {LAST_NAME} nor a config.json that says where it is") from error
+    return load_model(checkpoint)
 
 
 def _executor(network: Network):
