@@ -67,7 +67,6 @@ bool NeuronPanel::FitsNarrow() const {
   for (const ChannelRule& channel : channels_) {
     if (std::abs(channel.bias) > kAddendLimit >> channel.shift) return false;
     int64_t largest = RoundShift(channel.largest_sum * std::abs(channel.multiplier), channel.shift) + 1;
-    if (largest > INT32_MAX) return false;
     largest += std::abs(channel.bias);
     if (rule_.skip == SkipDomain::kCurrent) {
       const int64_t product = rule_.skip_largest_code * std::abs(channel.skip_multiplier);
