@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -66,25 +67,28 @@ class BoardTime:
     """
 
     def __init__(self):
+        self._lock = threading.Lock()
         self._skipped = 0.0
         self._frozen_at: float | None = None
 
     def now(self) -> float:
         """Monotonic seconds."""
-        frozen_at = self._frozen_at
-        return (time.monotonic() if frozen_at is None else frozen_at) - self._skipped
+        with self._lock:
+            return (time.monotonic() if self._frozen_at is None else self._frozen_at) - self._skipped
 
     def freeze(self) -> None:
         """The host begins to simulate."""
-        if self._frozen_at is None:
-            self._frozen_at = time.monotonic()
+        with self._lock:
+            if self._frozen_at is None:
+                self._frozen_at = time.monotonic()
 
     def thaw(self, modelled_s: float = 0.0) -> None:
         """The host has finished, or waits for the CPU; ``modelled_s`` have passed on the board."""
-        if self._frozen_at is not None:
-            self._skipped += time.monotonic() - self._frozen_at
-            self._frozen_at = None
-        self._skipped -= modelled_s
+        with self._lock:
+            if self._frozen_at is not None:
+                self._skipped += time.monotonic() - self._frozen_at
+                self._frozen_at = None
+            self._skipped -= modelled_s
 
 
 class PowerModel:

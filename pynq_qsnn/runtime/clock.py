@@ -7,13 +7,14 @@ from pynq.ps import Clocks
 from ..errors import ConfigError, DeviceError
 
 IOPLL_MHZ = 1500
-TOLERANCE = 1e-3  # pynq takes the crystal for 33.333 MHz
+TOLERANCE = 1e-3  # Vivado's figures are off by 1e-5 for the same reason as pynq's
+CRYSTAL_MHZ, CRYSTAL_OF_PYNQ_MHZ = 100 / 3, 33.333
 COMMON_MHZ = (100, 125, 150, 187.5, 250, 300)
 
 
 def read_mhz() -> float:
     """Frequency of PL clock 0 by the PS registers."""
-    return float(Clocks.fclk0_mhz)
+    return round(Clocks.fclk0_mhz * CRYSTAL_MHZ / CRYSTAL_OF_PYNQ_MHZ, 3)
 
 
 def rated_mhz(overlay) -> float:

@@ -24,7 +24,7 @@ from .buffers import Slot
 from .dma import FrameStream
 from .ip import QsnnKernel
 from .loading import LoadedModel, read_program
-from .locate import find_bitfile, find_device, is_emulated, open_emulated_board
+from .locate import find_bitfile, find_device, find_ip, is_emulated, open_emulated_board
 from .pipeline import run_batches
 from .runner import Runner
 
@@ -76,20 +76,14 @@ class QsnnOverlay(Overlay):
             with warnings.catch_warnings():
                 # Without the uio device-tree overlay pynq cannot make Interrupt objects; this driver polls.
                 warnings.filterwarnings("ignore", message="Interrupt .* not created")
-                kernel = self._find_ip(QsnnKernel.bindto[0].rpartition(":")[0])
-                stream = FrameStream(self._find_ip(DMA_TYPE), self.monotonic)
+                kernel = find_ip(self, QsnnKernel.bindto[0].rpartition(":")[0])
+                stream = FrameStream(find_ip(self, DMA_TYPE), self.monotonic)
             self._runner = Runner(kernel, stream, self._reload, self.monotonic, timeout_s)
             clock.apply(self, fclk_mhz)
             stream.reset()
         except BaseException:
             self._close_emulated_board()
             raise
-
-    def _find_ip(self, kind: str):
-        for name, description in self.ip_dict.items():
-            if description["type"].startswith(kind):
-                return getattr(self, name)
-        raise DeviceError(f"{self.bitfile_name} has no {kind}* in its .hwh: this is not an overlay of pynq_qsnn")
 
     def _reload(self) -> None:
         self.download()
@@ -141,6 +135,7 @@ class QsnnOverlay(Overlay):
         value = _positive("batch_size", value)
         if self._model is not None and value != self._batch_size:
             self._take_turn()
+            self._runner.check_batch_size(self._model.program, value)
             self._runner.finished = None
             self._model.resize(value)
         self._batch_size = value
@@ -152,7 +147,9 @@ class QsnnOverlay(Overlay):
         contracts, DeviceMemoryError, DeviceError. The model loaded before stays usable after an error.
         """
         self._take_turn()
-        loaded = LoadedModel(self.device, read_program(model), self._batch_size)
+        program = read_program(model)
+        self._runner.check_batch_size(program, self._batch_size)
+        loaded = LoadedModel(self.device, program, self._batch_size)
         try:
             self._runner.check_contract(loaded)
         except BaseException:

@@ -54,6 +54,14 @@ def find_bitfile(name: str | None, device) -> str:
     return str(path)
 
 
+def find_ip(overlay, kind: str):
+    """The overlay's IP whose VLNV starts with ``kind``, whatever its instance is called. Raises DeviceError."""
+    for name, description in overlay.ip_dict.items():
+        if description["type"].startswith(kind):
+            return getattr(overlay, name)
+    raise DeviceError(f"{overlay.bitfile_name} has no {kind}* in its .hwh: this is not an overlay of pynq_qsnn")
+
+
 def open_emulated_board(bitfile_name: str | None, config: HardwareConfig):
     """Stand-in for the board that this machine lacks. Raises DeviceError when a real bitstream was named."""
     if bitfile_name is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..errors import DeviceError, DeviceTimeout, SpecMismatch
+from ..errors import ConfigError, DeviceError, DeviceTimeout, SpecMismatch
 from ..hwspec import STATUS
+from ..packing import WORD_BYTES
 from ..program import Program
 from .buffers import Slot
 from .deadline import wait_until
@@ -35,6 +36,16 @@ class Runner:
         self.running: Slot | None = None
         self.finished: Slot | None = None
         self.calls = 0
+
+    def check_batch_size(self, program: Program, batch_size: int) -> None:
+        """Raise ConfigError when a batch does not fit one DMA transfer."""
+        frame_bytes = WORD_BYTES * max(program.frame_beats, program.result_beats)
+        most = self.stream.max_bytes // frame_bytes
+        if batch_size > most:
+            raise ConfigError(
+                f"batch_size {batch_size} of {frame_bytes} bytes a frame exceeds the DMA's {self.stream.max_bytes} "
+                f"bytes; use at most {most}"
+            )
 
     def check_contract(self, model: LoadedModel) -> None:
         """A call without frames: the kernel reads the program's header and tells its fingerprint; no output changes.

@@ -10,6 +10,7 @@ from conftest import TIMEOUT_S
 from tiny_networks import image_network
 
 from pynq_qsnn.compiler import compile_network
+from pynq_qsnn.emulator import open_board
 from pynq_qsnn.errors import (
     ConfigError,
     DeviceError,
@@ -20,6 +21,7 @@ from pynq_qsnn.errors import (
     SpecMismatch,
 )
 from pynq_qsnn.hwspec import PROGRAM_HEADER, record_words
+from pynq_qsnn.runtime.csim import KernelSimulation
 from pynq_qsnn.runtime.driver import QsnnOverlay
 
 
@@ -72,12 +74,14 @@ def test_short_result(overlay, board, frames, check_right):
     check_right()
 
 
-def test_transfer_longer_than_the_dma_takes(overlay, frames, check_right):
-    limit = overlay._runner.stream.max_bytes
-    overlay._runner.stream.max_bytes = 100
-    with pytest.raises(DmaError, match="takes 1..100; use a smaller batch_size"):
-        overlay.execute(frames)
-    overlay._runner.stream.max_bytes = limit
+def test_batch_longer_than_the_dma_takes(overlay, board, program, check_right):
+    most = ((1 << 26) - 1) // (16 * program.frame_beats)
+    used = board.cma.used_bytes
+    with pytest.raises(ConfigError, match=f"use at most {most}"):
+        overlay.batch_size = most + 1
+    with pytest.raises(ConfigError, match=f"use at most {most}"):
+        QsnnOverlay(batch_size=most + 1, download=False).load_model(program)
+    assert board.cma.used_bytes == used
     check_right()
 
 
@@ -184,6 +188,36 @@ def test_missing_hand_off_file(emulated, tmp_path):
         lonely.write_bytes(source.read())
     with pytest.raises(OverlayMissing, match="no hardware hand-off file lonely.hwh"):
         QsnnOverlay(str(lonely))
+
+
+def test_without_download_the_loaded_bitstream_is_used(overlay, board, program, frames, logits):
+    with QsnnOverlay(download=False, timeout_s=TIMEOUT_S) as second:
+        assert board.loads == 1
+        assert np.array_equal(second.load_model(program).execute(frames), logits)
+        board.faults.kernel_hangs = 1
+        with pytest.raises(DeviceTimeout):
+            second.execute(frames)
+        assert np.array_equal(second.execute(frames), logits)
+
+
+def test_deadlock_inside_the_simulated_kernel(library, program, frames, logits, caplog):
+    """It looks like a hung kernel from outside; the reason is in the log."""
+    broken = [True]
+
+    class Deadlocking(KernelSimulation):
+        def advance(self):
+            if self.cycles and broken:  # not in the call that checks the program
+                broken.clear()
+                raise DeviceError("stages wait for one another")
+            return super().advance()
+
+    with open_board(make_simulation=lambda: Deadlocking(library=library)):
+        with QsnnOverlay(timeout_s=TIMEOUT_S) as overlay:
+            overlay.load_model(program)
+            with pytest.raises(DeviceTimeout):
+                overlay.execute(frames)
+            assert "stages wait for one another" in caplog.text
+            assert np.array_equal(overlay.execute(frames), logits)
 
 
 def test_replaced_overlay(overlay, program, frames):
