@@ -27,7 +27,8 @@ close $channel
 set part [config_value $config part]
 set clock_mhz [config_value $config clock_mhz]
 
-open_project -reset [file join $here qsnn_project]
+cd $here
+open_project -reset qsnn_project
 set_top qsnn_top
 set flags "-std=c++14 -I[file join $here include] -I[file join $here src]"
 foreach source [lsort [glob [file join $here src *.cpp]]] {

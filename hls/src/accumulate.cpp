@@ -64,8 +64,8 @@ void accumulate(const Instruction d, hls::stream<Operand>& operands, hls::stream
   const int taps = taps_of(d);
   const int full = int(d.block_quadruples) * int(d.input_steps);
   const int rest = (int(d.quadruples) - (int(d.blocks) - 1) * int(d.block_quadruples)) * int(d.input_steps);
-  const int full_cycles = full < hw::kMinimumGroups ? hw::kMinimumGroups : full;
-  const int rest_cycles = rest < hw::kMinimumGroups ? hw::kMinimumGroups : rest;
+  const int full_cycles = full < kMinimumGroups ? kMinimumGroups : full;
+  const int rest_cycles = rest < kMinimumGroups ? kMinimumGroups : rest;
   const int64_t tap_visits = int64_t(taps) * int(d.output_tiles);
   const int64_t total = tap_visits * (int64_t(int(d.blocks) - 1) * full_cycles + rest_cycles);
 
@@ -80,7 +80,7 @@ multiply_accumulate:
   for (int64_t i = 0; i < total; ++i) {
     HLS(LOOP_TRIPCOUNT min = 8 max = 1000000 avg = 40000)
     PIPELINE(1);
-    HLS(DEPENDENCE variable = sum type = inter direction = RAW distance = hw::kMinimumGroups dependent = true)
+    HLS(DEPENDENCE variable = sum type = inter direction = RAW distance = kMinimumGroups dependent = true)
     const bool last_block = block == int(d.blocks) - 1;
     const int groups = last_block ? rest : full;
     const int cycles = last_block ? rest_cycles : full_cycles;

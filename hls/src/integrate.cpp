@@ -27,7 +27,7 @@ void integrate(const Instruction d, hls::stream<word_t>& parameters, hls::stream
 
 load_parameters:
   for (int i = 0; i < int(d.output_tiles) * kOutputLanes; ++i) {
-    HLS(LOOP_TRIPCOUNT min = 32 max = hw::kMaximumChannels avg = 128)
+    HLS(LOOP_TRIPCOUNT min = 32 max = 2048 avg = 128)
     PIPELINE(1);
     channel[i / kOutputLanes][i & (kOutputLanes - 1)] = decode_parameters(parameters.read());
   }
@@ -48,7 +48,7 @@ charge_fire_reset:
   for (int64_t i = 0; i < total; ++i) {
     HLS(LOOP_TRIPCOUNT min = 4 max = 1000000 avg = 10000)
     PIPELINE(1);
-    HLS(DEPENDENCE variable = membrane type = inter direction = RAW distance = hw::kSlots dependent = true)
+    HLS(DEPENDENCE variable = membrane type = inter direction = RAW distance = kSlots dependent = true)
     if (slot == 0) {
       if (step == 0 || !replay) sums = partial_sums.read();
       if (has_residual) residual = current_residuals.read();

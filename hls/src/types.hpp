@@ -13,6 +13,8 @@ typedef ap_uint<hw::kWordBits> word_t;
 typedef ap_axiu<hw::kWordBits, 0, 0, 0> axis_word;
 
 constexpr int kSlots = hw::kSlots;
+// Pragmas take these names unqualified.
+constexpr int kMinimumGroups = hw::kMinimumGroups;
 constexpr int kBanks = hw::kActivationBanks;
 constexpr int kBankWords = hw::kActivationBankWords;
 constexpr int kInputLanes = hw::kInputLanes;
@@ -28,7 +30,7 @@ static_assert(kBanks == kSlots, "one bank feeds one slot");
 static_assert((kBanks & (kBanks - 1)) == 0, "a column's bank is its low bits");
 static_assert(kHalves == 1 || kHalves == 2, "store writes the second half of a slot while the next slot arrives");
 static_assert(kBeatRows * kTileBeats == kOutputLanes, "the beats of a tile cover its output lanes once");
-static_assert(kTileBeats <= hw::kMinimumGroups, "the next weight tile arrives while this one is used");
+static_assert(kTileBeats <= kMinimumGroups, "the next weight tile arrives while this one is used");
 
 typedef word_t ActivationMemory[kBanks][kBankWords];
 

@@ -142,7 +142,7 @@ class KernelSimulation:
         """ap_start.
 
         memory: pointer to the host memory that stands for the DDR; it must stay valid until the kernel is done.
-        registers: the inputs of KERNEL_ARGUMENTS; ``program``, ``weights`` and ``log`` are byte offsets into ``memory``.
+        registers: the inputs of KERNEL_ARGUMENTS; ``program``, ``weights``, ``log`` are byte offsets into ``memory``.
         Raises DeviceError when the kernel is running or an address range leaves the memory.
         """
         missing = set(INPUT_REGISTERS) ^ set(registers)
@@ -174,7 +174,7 @@ class KernelSimulation:
         return beat.raw, bool(last.value)
 
     def reset(self) -> None:
-        """Stop whatever runs and empty both streams. Activation memory and clock keep their values, as in the fabric."""
+        """Stop whatever runs and empty both streams. Activation memory and clock keep their values, as in a fabric."""
         self._lib.qsnn_reset(self._need())
         self._done = True
 
@@ -185,7 +185,7 @@ class KernelSimulation:
             self._handle = None
 
     def activations(self, base: int, words: int) -> np.ndarray:
-        """Activation memory from word ``base`` of every bank: uint8 [words, banks, 16], as packing.unpack_trains reads."""
+        """Activation memory from word ``base`` of every bank: uint8 [words, banks, 16], for packing.unpack_trains."""
         out = np.zeros((words, self.config.activation_banks, WORD_BYTES), np.uint8)
         self._check(self._lib.qsnn_read_activations(self._need(), base, words, out.ctypes.data))
         return out
@@ -250,7 +250,7 @@ class CsimExecutor:
         self.program: Program | None = None
         self.log = np.zeros((0, 0, 2), np.uint64)
 
-    def load(self, program: Program) -> "CsimExecutor":
+    def load(self, program: Program) -> CsimExecutor:
         """Take ``program``. Raises SpecMismatch when it was compiled for another contract than the kernel's."""
         expected = self.simulation.config.fingerprint
         if program.fingerprint != expected:

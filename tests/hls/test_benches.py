@@ -1,0 +1,70 @@
+"""The C++ benches, the sources as Vitis HLS sees them, and csynth.tcl."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pynq_qsnn.hwspec import DEFAULT_CONFIG
+from pynq_qsnn.paths import resource
+from pynq_qsnn.runtime.csim import ap_types
+
+HLS = resource("hls")
+COMMANDS = Path(__file__).with_name("vitis_commands.tcl")
+
+
+def compile_flags(*more: str) -> list[str]:
+    folders = [f"-I{HLS / name}" for name in ("include", "src", "sim")]
+    return ["g++", *more, "-Wno-unknown-pragmas", *folders, "-isystem", str(ap_types())]
+
+
+def test_benches_pass_with_exact_widths(tmp_path):
+    benches = tmp_path / "benches"
+    build = [*compile_flags("-std=c++17", "-O1", "-fno-strict-aliasing", "-DQSNN_EXACT_WIDTHS")]
+    subprocess.run([*build, str(HLS / "test" / "benches.cpp"), "-o", str(benches)], check=True)
+    done = subprocess.run([benches], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-500:] + done.stderr
+    assert int(re.search(r"(\d+) benches passed", done.stdout)[1]) >= 36
+
+
+def test_the_synthesizable_branch_is_standard_cpp14(tmp_path):
+    """Macros expanded as for Vitis HLS; the unknown pragmas are the tool's."""
+    whole = tmp_path / "whole.cpp"
+    whole.write_text("".join(f'#include "{path}"\n' for path in sorted((HLS / "src").glob("*.cpp"))))
+    subprocess.run([*compile_flags("-std=c++14", "-D__VITIS_HLS__", "-fsyntax-only"), str(whole)], check=True)
+
+
+def test_kernel_sources_stay_synthesizable():
+    """No dynamic memory, recursion by virtual calls, containers, non-blocking stream access or clocks of its own."""
+    banned = r"\b(new|delete|malloc|virtual|throw|std::(vector|string|function)|read_nb|write_nb|(empty|full)\(\))\b"
+    for path in sorted((HLS / "src").iterdir()):
+        code = re.sub(r"//.*|#.*|static_assert\([^;]*;", "", path.read_text())
+        assert not re.search(banned, code), path.name
+        assert len(path.read_text().splitlines()) < 300, path.name
+
+
+@pytest.mark.skipif(shutil.which("tclsh") is None, reason="no tclsh: apt-get install tcl")
+@pytest.mark.parametrize("version, runs", [("2023.2", True), ("2024.2.1", True), ("2022.2", False), ("2025.1", False)])
+def test_csynth_script(version, runs):
+    command = ["tclsh", str(COMMANDS), str(HLS / "csynth.tcl"), version]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == runs, done.stdout + done.stderr
+    if not runs:
+        assert f"this is Vitis HLS {version}" in done.stdout
+        return
+    config = json.loads(Path(DEFAULT_CONFIG).read_text())
+    assert f"set_part {config['part']}" in done.stdout
+    assert f"create_clock -period {1000 / config['clock_mhz']:.3f}" in done.stdout
+    added = set(re.findall(r"add_files \S*/(\w+\.cpp)", done.stdout))
+    assert added == {path.name for path in (HLS / "src").glob("*.cpp")}
+
+
+@pytest.mark.skipif(shutil.which("clang-format") is None, reason="no clang-format: pip install clang-format")
+def test_sources_are_formatted():
+    sources = [p for folder in ("src", "sim", "test") for p in (HLS / folder).iterdir()]
+    subprocess.run(["clang-format", "--dry-run", "-Werror", *map(str, sources)], check=True)

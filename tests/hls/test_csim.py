@@ -1,0 +1,198 @@
+"""The simulated kernel as the emulated board sees it: registers, streams, errors, time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from random_networks import Limits, random_frames, random_network
+
+from pynq_qsnn.compiler import compile_network
+from pynq_qsnn.errors import ConfigError, DeviceError, SpecMismatch, ToolMissing
+from pynq_qsnn.hwspec import HardwareConfig, load_config
+from pynq_qsnn.packing import WORD_BYTES, pack_frames
+from pynq_qsnn.reference import Reference
+from pynq_qsnn.runtime import csim
+from pynq_qsnn.runtime.csim import CsimExecutor, KernelSimulation, build_library, describe_status
+
+CONFIG = load_config()
+
+
+@pytest.fixture(scope="module")
+def network():
+    return random_network(np.random.default_rng(8), Limits(max_layers=3))
+
+
+@pytest.fixture(scope="module")
+def program(network):
+    return compile_network(network)
+
+
+@pytest.fixture(scope="module")
+def frames(network):
+    return random_frames(np.random.default_rng(9), network, 2)
+
+
+@pytest.fixture
+def simulation(library):
+    made = KernelSimulation(library=library)
+    yield made
+    made.close()
+
+
+class Call:
+    """Memory and registers of one call."""
+
+    def __init__(self, compiled, num_frames: int, **changed: int):
+        entries = num_frames * compiled.num_instructions
+        parts = [compiled.code, compiled.weights, np.zeros((entries, WORD_BYTES), np.uint8)]
+        self.memory = np.concatenate(parts)
+        weights, log = (int(n) * WORD_BYTES for n in np.cumsum([len(part) for part in parts])[:2])
+        self.registers = dict(program=0, weights=weights, log=log, num_instructions=compiled.num_instructions)
+        self.registers.update(num_frames=num_frames, weight_words=len(compiled.weights), log_entries=entries)
+        self.registers.update(changed)
+
+    def start(self, simulation: KernelSimulation) -> None:
+        simulation.start(self.memory.ctypes.data, self.memory.nbytes, self.registers)
+
+
+def test_fingerprint_is_the_contracts(simulation):
+    assert simulation.fingerprint == CONFIG.fingerprint64
+
+
+def test_a_starved_kernel_goes_on(simulation, program, frames, network):
+    call = Call(program, 2)
+    call.start(simulation)
+    beats = pack_frames(frames, network, CONFIG).tobytes()
+    half = len(beats) // 2 // WORD_BYTES * WORD_BYTES
+    simulation.push(beats[:half], False)
+    assert not simulation.advance() and not simulation.done
+    assert "execute waits to read frames" in simulation.blocked
+    assert describe_status(simulation.status).startswith("RUNNING")
+    with pytest.raises(DeviceError, match="while it runs"):
+        call.start(simulation)
+    simulation.push(beats[half:], True)
+    assert simulation.advance() and simulation.done
+    logits = np.frombuffer(b"".join(iter_beats(simulation)), "<i4").reshape(2, -1)[:, : len(network.head.weight)]
+    assert np.array_equal(logits, Reference().load(network).run(frames))
+    assert simulation.log_count == 2 * program.num_instructions
+
+
+def iter_beats(simulation: KernelSimulation):
+    while beat := simulation.pop():
+        yield beat[0]
+
+
+def test_reset_recovers_a_hung_kernel(simulation, program, frames, network):
+    hung = Call(program, 1)
+    hung.start(simulation)
+    assert not simulation.advance()
+    simulation.reset()
+    call = Call(program, 2)
+    call.start(simulation)
+    simulation.push(pack_frames(frames, network, CONFIG).tobytes(), True)
+    assert simulation.advance() and simulation.status == 0
+
+
+@pytest.mark.parametrize(
+    "word, byte, status",
+    [
+        (0, 0, "BAD_MAGIC (.*), instruction 0"),
+        (0, 4, "BAD_FINGERPRINT (.*), instruction 0"),
+        (0, 15, "BAD_FINGERPRINT (.*), instruction 0"),
+        (1, 0, "BAD_OPCODE (.*), instruction 0"),
+        (5, 8, "BAD_FIELD (.*), instruction 1"),
+    ],
+)
+def test_a_bad_program_is_refused(simulation, program, frames, network, word, byte, status):
+    call = Call(program, 2)
+    call.memory[word, byte] ^= 0xF0
+    call.start(simulation)
+    simulation.push(pack_frames(frames, network, CONFIG).tobytes(), True)
+    assert simulation.advance()
+    assert re.match(status, describe_status(simulation.status))
+    assert simulation.pop() is None
+
+
+@pytest.mark.parametrize("register", ["program", "weights", "log"])
+def test_addresses_outside_the_memory_are_refused(simulation, program, register):
+    for address in (2**40, 2**64 - 16, 8):
+        with pytest.raises(DeviceError, match=register):
+            Call(program, 1, **{register: address}).start(simulation)
+
+
+def test_wrong_use_is_an_error(simulation, program):
+    with pytest.raises(ConfigError, match="log_entries"):
+        simulation.start(0, 0, {"program": 0})
+    with pytest.raises(DeviceError, match="whole beats"):
+        simulation.push(b"123", True)
+    with pytest.raises(DeviceError, match="leave the banks"):
+        simulation.activations(CONFIG.activation_bank_words, 1)
+    with pytest.raises(DeviceError, match="no timing constant"):
+        simulation.set_timing("luck", 7)
+    simulation.close()
+    simulation.close()
+    with pytest.raises(DeviceError, match="closed"):
+        Call(program, 1).start(simulation)
+
+
+def test_a_foreign_program_is_refused(executor, program):
+    with pytest.raises(SpecMismatch) as caught:
+        executor.load(replace(program, fingerprint="00" * 32))
+    assert caught.value.expected == CONFIG.fingerprint
+
+
+def test_time_changes_no_result(library, program, frames):
+    cycles = []
+    for timing in ({}, {"stream_latency": 1, "ddr_read_latency": 2}, {"stream_latency": 31, "ddr_read_latency": 4000}):
+        executor = CsimExecutor(library=library).load(program)
+        for name, value in timing.items():
+            executor.simulation.set_timing(name, value)
+        logits = executor.run(frames)
+        assert np.array_equal(logits, Reference().load(program.network).run(frames))
+        start, end = executor.log[:, :, 0].ravel(), executor.log[:, :, 1].ravel()
+        assert (end > start).all() and (start[1:] >= end[:-1]).all()
+        cycles.append(int(end[-1] - start[0]))
+        executor.close()
+    assert cycles[1] < cycles[0] < cycles[2]
+
+
+def test_no_compiler_or_headers_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv(csim.AP_TYPES_VARIABLE, str(tmp_path))
+    with pytest.raises(ToolMissing, match="hls4ml"):
+        build_library()
+    monkeypatch.delenv(csim.AP_TYPES_VARIABLE)
+    monkeypatch.setattr(csim, "AP_TYPES_PACKAGES", ())
+    with pytest.raises(ToolMissing, match="pip install"):
+        build_library()
+
+
+def small_overlay() -> HardwareConfig:
+    """Two slots, 16 output lanes, a weight buffer of two tiles: the numbers of config.json are parameters."""
+    return replace(
+        CONFIG,
+        name="small",
+        slots=2,
+        activation_banks=2,
+        output_lanes=16,
+        block_groups=16,
+        minimum_groups=4,
+        weight_buffer_words=8,
+        maximum_steps=16,
+        activation_bank_words=16384,
+    )
+
+
+def test_another_overlay_computes_the_same():
+    config = small_overlay()
+    executor = CsimExecutor(config)
+    assert executor.simulation.fingerprint == config.fingerprint64
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        network = random_network(rng)
+        frames = random_frames(rng, network, 1)
+        logits = executor.load(compile_network(network, config)).run(frames)
+        assert np.array_equal(logits, Reference().load(network).run(frames)), seed
+    executor.close()
