@@ -31,7 +31,8 @@ HEAVY = (
     "safetensors",
 )
 PYNQ = ("pynq", "pynqutils", "pynqmetadata", "grpc")
-PYNQ_MODULES = ("emulator", "runtime.clock", "runtime.driver", "runtime.ip", "runtime.locate")
+DRIVER = ("clock", "driver", "ip", "locate", "pipeline", "runner")  # runtime/driver.py and its parts that need pynq
+PYNQ_MODULES = ("emulator", *(f"runtime.{name}" for name in DRIVER))
 
 # Package-internal imports that docs/architecture.md allows, lazy ones inside functions included. A name allows its
 # submodules; the longest matching key decides; a module may always import its own subpackage.
@@ -55,8 +56,9 @@ MAY_IMPORT = {
     "data": ("errors", "files"),
     "runtime": EXECUTABLE,
     "runtime.driver": (*EXECUTABLE, "emulator", ""),  # the package itself: its version
+    "runtime.locate": (*EXECUTABLE, "emulator"),  # where there is no board
     "emulator": (*FOUNDATION, "runtime.csim"),
-    "training": (*FOUNDATION, "container", "neuron", "network", "reference", "data", ""),
+    "training": (*FOUNDATION, "container", "neuron", "network", "reference", "data", "runtime.simulator", ""),
     "training.check": ("errors",),  # independent of neuron and network, or it would check nothing
 }
 FREE = ("cli", "commands", "doctor")  # the user's entry points bring everything together
