@@ -66,8 +66,6 @@ void accumulate(const Instruction d, hls::stream<Operand>& operands, hls::stream
   const int rest = (int(d.quadruples) - (int(d.blocks) - 1) * int(d.block_quadruples)) * int(d.input_steps);
   const int full_cycles = full < kMinimumGroups ? kMinimumGroups : full;
   const int rest_cycles = rest < kMinimumGroups ? kMinimumGroups : rest;
-  const int64_t tap_visits = int64_t(taps) * int(d.output_tiles);
-  const int64_t total = tap_visits * (int64_t(int(d.blocks) - 1) * full_cycles + rest_cycles);
 
 load_first_tile:
   for (int beat = 0; beat < kTileBeats; ++beat) {
@@ -76,8 +74,9 @@ load_first_tile:
   }
 
   int group = 0, tap = 0, output_tile = 0, block = 0;
+  bool running = true;
 multiply_accumulate:
-  for (int64_t i = 0; i < total; ++i) {
+  while (running) {
     HLS(LOOP_TRIPCOUNT min = 8 max = 1000000 avg = 40000)
     PIPELINE(1);
     HLS(DEPENDENCE variable = sum type = inter direction = RAW distance = kMinimumGroups dependent = true)
@@ -128,5 +127,6 @@ multiply_accumulate:
     count(tap, taps, carry);
     count(output_tile, d.output_tiles, carry);
     count(block, d.blocks, carry);
+    running = !carry;
   }
 }

@@ -6,9 +6,11 @@
 
 inline bool is_code_width(int bits) { return bits == 1 || bits == 2 || bits == 4 || bits == 8; }
 
-// A spike train tensor: its map, its trains and its last word.
+// A spike train tensor: its map, its trains and its last word. One instance in the fabric for all tensors: its
+// multipliers would otherwise cost DSPs.
 inline bool tensor_fits(int base, int height, int width, int column_groups, int channel_tiles, int train_words,
                         int steps, int bits) {
+  HLS(INLINE off)
   const int64_t words = int64_t(height * column_groups) * (channel_tiles * train_words);
   return is_code_width(bits) && height >= 1 && width >= 1 && channel_tiles >= 1 &&
          column_groups == (width + kBanks - 1) / kBanks && train_words == (steps * bits + 7) / 8 &&
@@ -23,6 +25,28 @@ inline bool input_fits(const Instruction& d) {
 inline bool output_fits(const Instruction& d) {
   return tensor_fits(d.output_base, d.output_height, d.output_width, d.output_column_groups, d.output_channel_tiles,
                      d.output_train_words, d.num_steps, d.output_bits);
+}
+
+// What a layer reads and what it writes lie apart: the stages overlap in time, so that an overlap would make the result
+// depend on their speed. Both tensors fit the banks already.
+inline bool apart(int base, int words, int other_base, int other_words) {
+  return base + words <= other_base || other_base + other_words <= base;
+}
+
+inline int output_words(const Instruction& d) {
+  return int(d.quadruples) * (int(d.output_channel_tiles) * int(d.output_train_words));
+}
+
+inline bool input_apart(const Instruction& d) {
+  const int words =
+      int(d.input_height) * int(d.input_column_groups) * int(d.input_channel_tiles) * int(d.input_train_words);
+  return apart(d.input_base, words, d.output_base, output_words(d));
+}
+
+inline bool skip_apart(const Instruction& d) {
+  const int words =
+      int(d.skip_height) * int(d.skip_column_groups) * int(d.skip_channel_tiles) * int(d.skip_train_words);
+  return d.skip_mode == hw::skip::kNone || apart(d.skip_base, words, d.output_base, output_words(d));
 }
 
 inline bool skip_fits(const Instruction& d) {
@@ -70,12 +94,13 @@ inline bool convolve_fits(const Instruction& d, uint32_t weight_words) {
   const int largest = (1 << int(d.output_bits)) - 1;
   const bool fires = d.s_max <= largest && (d.skip_mode != hw::skip::kSpike || d.skip_s_max <= largest);
   return loops_fit(d) && (d.input_steps == d.num_steps || d.input_steps == 1) && blocks_fit(d) && input_fits(d) &&
-         weights_fit(d, weight_words) && skip_fits(d) && (d.head ? head_fits(d) : output_fits(d) && fires);
+         weights_fit(d, weight_words) && skip_fits(d) &&
+         (d.head ? head_fits(d) : output_fits(d) && fires && input_apart(d) && skip_apart(d));
 }
 
 inline bool pool_fits(const Instruction& d) {
-  return loops_fit(d) && d.input_steps == d.num_steps && input_fits(d) && output_fits(d) && d.pool_shift <= 16 &&
-         d.output_channel_tiles <= d.input_channel_tiles &&
+  return loops_fit(d) && d.input_steps == d.num_steps && input_fits(d) && output_fits(d) && input_apart(d) &&
+         d.pool_shift <= 16 && d.output_channel_tiles <= d.input_channel_tiles &&
          (d.pool_kind == hw::pool::kSum || d.output_bits == d.input_bits);
 }
 

@@ -23,15 +23,12 @@ void feed(const Instruction d, const ActivationMemory activations, hls::stream<O
   const bool has_residual = d.skip_mode != hw::skip::kNone;
   const int stride = d.stride, skip_stride = d.skip_stride;
   const int input_phases = bank_phases(stride), skip_phases = bank_phases(skip_stride);
-  const int64_t operand_cycles = int64_t(taps_of(d)) * int(d.input_steps) * input_phases;
-  const int64_t residual_cycles = has_residual ? int(d.num_steps) * kHalves * skip_phases : 0;
-  const int64_t total = int64_t(int(d.quadruples)) * int(d.output_tiles) * (operand_cycles + residual_cycles);
 
   int phase = 0, half = 0, step = 0, quadruple = 0;
   int row = 0, group = 0;              // output position of the quadruple
   int block_row = 0, block_group = 0;  // of the block's first
   int input_tile = 0, kernel_column = 0, kernel_row = 0, output_tile = 0;
-  bool in_residual = false;
+  bool in_residual = false, running = true;
   int remaining = d.quadruples;
   int length = block_length(remaining, d.block_quadruples);
   Operand operand;
@@ -40,7 +37,7 @@ void feed(const Instruction d, const ActivationMemory activations, hls::stream<O
   HLS(ARRAY_PARTITION variable = residual.code complete dim = 0)
 
 send_codes:
-  for (int64_t i = 0; i < total; ++i) {
+  while (running) {
     HLS(LOOP_TRIPCOUNT min = 64 max = 1000000 avg = 40000)
     PIPELINE(1);
     const int phases = in_residual ? skip_phases : input_phases;
@@ -103,6 +100,7 @@ send_codes:
       row = block_row = next_row;
       group = block_group = next_group;
       remaining -= length;
+      running = remaining > 0;
       length = block_length(remaining, d.block_quadruples);
     }
   }

@@ -35,8 +35,8 @@ load_parameters:
   const bool replay = d.input_steps != d.num_steps;
   const bool has_residual = d.skip_mode == hw::skip::kCurrent;
   const int last_step = int(d.num_steps) - 1;
-  const int64_t total = int64_t(int(d.quadruples)) * int(d.output_tiles) * int(d.num_steps) * kSlots;
   int slot = 0, step = 0, quadruple = 0, output_tile = 0;
+  bool running = true;
   int remaining = d.quadruples;
   int length = block_length(remaining, d.block_quadruples);
   PartialSum sums;
@@ -45,7 +45,7 @@ load_parameters:
   HLS(ARRAY_PARTITION variable = residual.code complete dim = 0)
 
 charge_fire_reset:
-  for (int64_t i = 0; i < total; ++i) {
+  while (running) {
     HLS(LOOP_TRIPCOUNT min = 4 max = 1000000 avg = 10000)
     PIPELINE(1);
     HLS(DEPENDENCE variable = membrane type = inter direction = RAW distance = kSlots dependent = true)
@@ -82,6 +82,7 @@ charge_fire_reset:
     count(output_tile, d.output_tiles, carry);
     if (carry) {
       remaining -= length;
+      running = remaining > 0;
       length = block_length(remaining, d.block_quadruples);
     }
   }

@@ -25,8 +25,6 @@ void pool(const Instruction& d, const ActivationMemory activations_read, Activat
   const int steps = maximum ? int(d.output_train_words) : int(d.num_steps);
   const int stride = d.stride, phases = bank_phases(d.stride);
   const int shift = d.pool_shift, half = (1 << shift) >> 1;
-  const int64_t total = int64_t(int(d.quadruples)) * int(d.output_channel_tiles) * steps * int(d.kernel_height) *
-                        int(d.kernel_width) * phases;
   ap_uint<17> value[kSlots][kInputLanes];  // 256 codes of 8 bits, and the rounding half
   HLS(ARRAY_PARTITION variable = value complete dim = 0)
   word_t train[kSlots];
@@ -36,8 +34,9 @@ void pool(const Instruction& d, const ActivationMemory activations_read, Activat
 
   int phase = 0, kernel_column = 0, kernel_row = 0, step = 0, tile = 0, group = 0, row = 0;
   int words = 0;
+  bool running = true;
 pool_windows:
-  for (int64_t i = 0; i < total; ++i) {
+  while (running) {
     HLS(LOOP_TRIPCOUNT min = 4 max = 1000000 avg = 10000)
     PIPELINE(1);
     HLS(DEPENDENCE variable = activations_write type = inter dependent = false)
@@ -85,6 +84,7 @@ pool_windows:
     count(tile, d.output_channel_tiles, carry);
     count(group, d.output_column_groups, carry);
     count(row, d.output_height, carry);
+    running = !carry;
   }
   stored_words = words;
 }

@@ -26,7 +26,6 @@ void store_trains(const Instruction& d, hls::stream<Fired>& fired, hls::stream<R
   const bool has_residual = d.skip_mode == hw::skip::kSpike;
   const int bits = d.output_bits, train_words = d.output_train_words, width = d.output_width;
   const int pixel_words = int(d.output_channel_tiles) * train_words;
-  const int64_t total = int64_t(int(d.quadruples)) * int(d.output_tiles) * int(d.num_steps) * kSlots;
   word_t train[kHalves][kSlots];
   HLS(ARRAY_PARTITION variable = train complete dim = 0)
   Residual residual;
@@ -42,11 +41,11 @@ void store_trains(const Instruction& d, hls::stream<Fired>& fired, hls::stream<R
   int length = block_length(remaining, d.block_quadruples);
 
 write_trains:
-  for (int64_t i = 0; i <= total; ++i) {  // one more, for the last pending word
+  while (remaining > 0 || pending.enable) {  // one more, for the last pending word
     HLS(LOOP_TRIPCOUNT min = 4 max = 1000000 avg = 10000)
     PIPELINE(1);
     HLS(DEPENDENCE variable = activations type = inter dependent = false)
-    const bool more = i < total;
+    const bool more = remaining > 0;
     Write now = {false, slot, 0, 0};
     Write next = {false, slot, 0, 0};
     if (more) {

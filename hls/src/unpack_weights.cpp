@@ -43,32 +43,36 @@ requests:
     const int storage_bits = request.storage_bits;
     const int pieces = storage_bits == 8 ? kChunkWords : storage_bits == 4 ? kChunkWords / 2 : 1;
     const int parts = storage_bits == 1 ? 2 : 1;
-    const uint64_t total = uint64_t(request.passes) * (parts == 2 ? request.tile_beats : request.tile_words);
+    const uint32_t cycles = parts == 2 ? request.tile_beats : request.tile_words;  // of a pass
     uint64_t chunk[2 * kChunkWords];
     HLS(ARRAY_PARTITION variable = chunk complete)
     int piece = 0, part = 0;
-  unpack_tiles:
-    for (uint64_t i = 0; i < total; ++i) {
-      HLS(LOOP_TRIPCOUNT min = 8 max = 100000 avg = 4000)
-      PIPELINE(1);
-      if (part == 0) {
-        const word_t word = words.read();
-        chunk[2 * piece] = word.range(63, 0).to_uint64();
-        chunk[2 * piece + 1] = word.range(127, 64).to_uint64();
-      }
-      if (piece == pieces - 1) {
-        WeightBeat beat;
-        HLS(ARRAY_PARTITION variable = beat.weight complete dim = 0)
-        for (int element = 0; element < kBeatElements; ++element) {
-          UNROLL
-          beat.weight[element / kInputLanes][element & (kInputLanes - 1)] =
-              unpack_element(chunk, element, storage_bits, part);
+  passes:
+    for (uint32_t pass = 0; pass < request.passes; ++pass) {
+      HLS(LOOP_TRIPCOUNT min = 1 max = 256 avg = 4)
+    unpack_tiles:
+      for (uint32_t i = 0; i < cycles; ++i) {
+        HLS(LOOP_TRIPCOUNT min = 8 max = 100000 avg = 4000)
+        PIPELINE(1);
+        if (part == 0) {
+          const word_t word = words.read();
+          chunk[2 * piece] = word.range(63, 0).to_uint64();
+          chunk[2 * piece + 1] = word.range(127, 64).to_uint64();
         }
-        weights.write(beat);
+        if (piece == pieces - 1) {
+          WeightBeat beat;
+          HLS(ARRAY_PARTITION variable = beat.weight complete dim = 0)
+          for (int element = 0; element < kBeatElements; ++element) {
+            UNROLL
+            beat.weight[element / kInputLanes][element & (kInputLanes - 1)] =
+                unpack_element(chunk, element, storage_bits, part);
+          }
+          weights.write(beat);
+        }
+        bool carry = true;
+        count(piece, pieces, carry);
+        count(part, parts, carry);
       }
-      bool carry = true;
-      count(piece, pieces, carry);
-      count(part, parts, carry);
     }
   }
 }

@@ -98,6 +98,7 @@ TEST(check_refuses_every_field_that_leaves_the_overlay) {
   CHECK_REFUSED(layer, s_max, 16);
   CHECK_REFUSED(layer, output_bits, 0);
   CHECK_REFUSED(layer, output_width, 5);
+  CHECK_REFUSED(layer, output_base, 1);  // on top of the input
   CHECK_REFUSED(layer, output_tiles, kMaximumOutputTiles + 1);
   CHECK_REFUSED(layer, quadruples, 3);
   CHECK_REFUSED(layer, block_quadruples, 0);
