@@ -2,7 +2,9 @@
 
 CONVOLVE: the array needs ``kernel x input tiles x max(groups, minimum_groups)`` clocks for a block and output tile, and
 before it two words a group where a residual is read; the integration unit takes one slot a clock and step; the weight
-port one word a clock. The slowest of the three binds, plus the time to fill and drain the stages.
+port one word a clock. The slowest of the three binds, plus the time to fill and drain the stages. Each instruction is
+taken alone: weights that arrive while the one before still computes are not credited, so weight-bound layers of a whole
+network are upper bounds.
 """
 
 from __future__ import annotations
