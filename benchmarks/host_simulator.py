@@ -3,8 +3,8 @@
     python benchmarks/host_simulator.py [--threads 2] [--batch 128] [--rounds 7]
 
 Both run in this process in turns, because a busy machine changes its speed from second to second; compare medians, and
-best times where other work disturbs the medians. The network is the CIFAR-10 model "cifar_small" with random weights: speed does not depend on their values. All
-figures are measured (host). Without torch only the simulator is measured.
+best times where other work disturbs the medians. The network is the CIFAR-10 model "cifar_small" with random weights:
+speed does not depend on their values. All figures are measured (host). Without torch only the simulator is measured.
 """
 
 from __future__ import annotations

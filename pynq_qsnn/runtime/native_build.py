@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..files import cache_dir
 from ..errors import QsnnError, ToolMissing
+from ..files import cache_dir
 
 SHARED_FLAGS = ("-std=c++17", "-fPIC", "-shared")
 TAIL_CHARACTERS = 4000  # of the compiler's complaint that an error repeats
@@ -21,8 +21,8 @@ def build(name: str, sources: Sequence[Path], flags: Sequence[str], include_dirs
     """Shared library made of ``sources``; compiled once for each combination of code, flags, compiler and CPU.
 
     name: stem of the library's file name.  flags: for compiling and linking, e.g. ``("-O3", "-march=native")``.
-    The library lies below $PYNQ_QSNN_CACHE (default ~/.cache/pynq_qsnn). It appears there whole, by a rename, so several
-    processes may build at the same time. $CXX names another compiler than g++.
+    The library lies below $PYNQ_QSNN_CACHE (default ~/.cache/pynq_qsnn). It appears there whole, by a rename, so that
+    several processes may build at the same time. $CXX names another compiler than g++.
     Raises ToolMissing without a compiler, QsnnError with the compiler's message when the code does not compile.
     """
     compiler = shutil.which(os.environ.get("CXX", "g++"))
@@ -46,7 +46,7 @@ def _key(name: str, command: list[str], sources: Sequence[Path]) -> str:
     """SHA-256 of everything that decides the machine code.
 
     The predefined macros carry the compiler's version and, under -march=native, this CPU's instruction sets; the
-    preprocessed sources carry every header's content.
+    preprocessed sources carry every included file's content. The preprocessor takes longest: keep the sources few.
     """
     digest = hashlib.sha256("\0".join(command).encode())
     digest.update(_run(name, [*command, "-dM", "-E", "-x", "c++", os.devnull]))

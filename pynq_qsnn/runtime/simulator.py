@@ -21,8 +21,7 @@ from ..network import INPUT, POOL_KINDS, Conv2d, Flatten, Head, Linear, Network,
 from ..packing import check_frames
 from .native_build import build
 
-NATIVE = Path(__file__).parent / "native"
-SOURCES = tuple(NATIVE / name for name in ("accumulate.cc", "integrate.cc", "convolution.cc", "pool.cc", "engine.cc"))
+SOURCE = Path(__file__).parent / "native" / "simulator.cc"
 # A fused multiply-add is safe in the one float loop: it is proved on the machine code that runs (see integrate.cc).
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-ffp-contract=fast", "-Wno-psabi")
 SKIP_SPIKE, SKIP_CURRENT = 1, 2  # 0: no residual
@@ -248,7 +247,7 @@ def _available_cores() -> int:
 def _library() -> ctypes.CDLL:
     """The compiled C++. ctypes releases the GIL during its calls. Raises ToolMissing."""
     try:
-        library = ctypes.CDLL(str(build("simulator", SOURCES, FLAGS)))
+        library = ctypes.CDLL(str(build("simulator", [SOURCE], FLAGS)))
     except ToolMissing as error:
         raise ToolMissing(f"{error}. Without it pynq_qsnn.reference.Reference computes the same, slowly") from error
     pointer, int64 = ctypes.c_void_p, ctypes.c_int64

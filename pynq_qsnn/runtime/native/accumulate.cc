@@ -124,14 +124,17 @@ DensePanel PackDense(const int8_t* weight, int channels, const Runs& runs, int s
   return panel;
 }
 
-void AccumulateDense(const DensePanel& panel, const Runs& runs, const uint8_t* const* slots, int count,
-                     int32_t* sums) {
+void AccumulateDense(const DensePanel& panel, const Runs& runs, const uint8_t* const* slots, int count, int32_t* sums) {
   static_assert(kMaxVectors == 4, "one case for each number of vectors");
   switch (panel.vectors) {
-    case 1: return DotSlots<1>(panel, runs, slots, count, sums);
-    case 2: return DotSlots<2>(panel, runs, slots, count, sums);
-    case 3: return DotSlots<3>(panel, runs, slots, count, sums);
-    default: return DotSlots<4>(panel, runs, slots, count, sums);
+    case 1:
+      return DotSlots<1>(panel, runs, slots, count, sums);
+    case 2:
+      return DotSlots<2>(panel, runs, slots, count, sums);
+    case 3:
+      return DotSlots<3>(panel, runs, slots, count, sums);
+    default:
+      return DotSlots<4>(panel, runs, slots, count, sums);
   }
 }
 

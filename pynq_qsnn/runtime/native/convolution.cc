@@ -122,7 +122,8 @@ std::vector<ChannelRule> Convolution::Rules(const ConvolutionSpec& spec, int64_t
       rule.skip_multiplier = spec.skip_multiplier[c];
       rule.skip_shift = spec.skip_shift[c];
     }
-    for (int64_t tap = 0; tap < taps; ++tap) rule.largest_sum += std::abs(static_cast<int>(spec.weight[c * taps + tap]));
+    const int8_t* weight = spec.weight + c * taps;
+    for (int64_t tap = 0; tap < taps; ++tap) rule.largest_sum += std::abs(static_cast<int>(weight[tap]));
     rule.largest_sum *= source_.s_max;
   }
   return rules;

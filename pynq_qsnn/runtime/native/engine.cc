@@ -185,5 +185,4 @@ int qsnn_run(Engine* engine, const uint8_t* frames, int64_t count, int64_t threa
              uint8_t* const* trains) {
   return qsnn::Guard([&] { engine->Run(frames, count, static_cast<int>(threads), logits, trains); });
 }
-
 }

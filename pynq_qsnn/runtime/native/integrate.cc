@@ -79,8 +79,8 @@ bool NeuronPanel::FitsNarrow() const {
 }
 
 // Chooses slope and intercept of every lane, then proves them. The code as a function of the sum is a staircase between
-// -largest_sum and largest_sum; where it reaches k it fixes two neighbouring sums, one with a code of at least k and one
-// below. Float multiplication, addition and conversion are monotone, so a line that is right at all those is right
+// -largest_sum and largest_sum; where it reaches k it fixes two neighbouring sums, one with a code of at least k and
+// one below. Float multiplication, addition and conversion are monotone, so a line that is right at all those is right
 // everywhere.
 bool NeuronPanel::FitStaircase() {
   if (rule_.num_steps != 1 || rule_.skip == SkipDomain::kCurrent) return false;
@@ -153,14 +153,18 @@ bool NeuronPanel::StaircaseHolds(const std::vector<std::vector<int32_t>>& probes
 
 void NeuronPanel::Integrate(const Block& block) const {
   switch (method_) {
-    case Method::kStaircase: return IntegrateStaircase(block);
-    case Method::kNarrow: return IntegrateNarrow(block);
-    case Method::kWide: return IntegrateWide(block);
+    case Method::kStaircase:
+      return IntegrateStaircase(block);
+    case Method::kNarrow:
+      return IntegrateNarrow(block);
+    case Method::kWide:
+      return IntegrateWide(block);
   }
 }
 
-// Not inlined: the proof in StaircaseHolds is about this machine code, whether or not it fuses multiply and add.
-__attribute__((noinline)) void NeuronPanel::IntegrateStaircase(const Block& given) const {
+// One copy, neither inlined nor cloned: the proof in StaircaseHolds is about this machine code, whether or not it fuses
+// multiply and add.
+__attribute__((noipa)) void NeuronPanel::IntegrateStaircase(const Block& given) const {
   const Block block = given;  // locals stay in registers: a store of codes could alias anything behind a reference
   const NeuronRule rule = rule_;
   const int channels = static_cast<int>(channels_.size());

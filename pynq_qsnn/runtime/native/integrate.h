@@ -19,21 +19,21 @@ struct NeuronRule {
   int leak_shift;  // -1: IF
   bool reset_to_zero;
   SkipDomain skip;
-  int skip_s_max;        // spike domain: where the sum saturates
+  int skip_s_max;         // spike domain: where the sum saturates
   int skip_largest_code;  // of the skip's source
 };
 
 // One output channel's constants.
 struct ChannelRule {
   int64_t multiplier, shift, bias;
-  int64_t start;                         // membrane before the first step
-  int64_t skip_multiplier, skip_shift;   // current domain; 0 where the skip's source has no such channel
-  int64_t largest_sum;                   // |acc| never exceeds it
+  int64_t start;                        // membrane before the first step
+  int64_t skip_multiplier, skip_shift;  // current domain; 0 where the skip's source has no such channel
+  int64_t largest_sum;                  // |acc| never exceeds it
 };
 
 // Sums and addresses of one block. A vector behind the last valid channel may be computed, and is not stored.
 struct Block {
-  const int32_t* sums;      // [pixels][input_steps][lanes]; one input step is replayed over all steps
+  const int32_t* sums;  // [pixels][input_steps][lanes]; one input step is replayed over all steps
   int pixels;
   int input_steps;
   uint8_t* const* outputs;  // [pixels], codes of the panel's first channel at step 0
@@ -79,7 +79,7 @@ class NeuronPanel {
   Method method_;
   std::vector<WideConstants> wide_;  // narrow, [vectors][2]: of even and of odd lanes
   std::vector<int32_t> start_, skip_multiplier_, skip_addend_, skip_shift_;  // narrow, [lanes]
-  std::vector<float> slope_, intercept_;  // staircase, [lanes]
+  std::vector<float> slope_, intercept_;                                     // staircase, [lanes]
 };
 
 // Current of one step without the residual: sat32(round_shift(sum * multiplier, shift)) + bias.

@@ -53,8 +53,8 @@ struct ConvolutionSpec {
   int64_t s_max, leak_shift, reset_to_zero;
   int64_t skip_domain, skip_source, skip_s_max, skip_stride;
   const int8_t* weight;  // [channels][kernel_height][kernel_width][source channels / groups]
-  const int64_t *multiplier, *shift, *bias, *start;   // [channels]
-  const int64_t *skip_multiplier, *skip_shift;        // [channels], current domain only
+  const int64_t *multiplier, *shift, *bias, *start;  // [channels]
+  const int64_t *skip_multiplier, *skip_shift;       // [channels], current domain only
 };
 
 // Mirrored by simulator.py's _PoolSpec.

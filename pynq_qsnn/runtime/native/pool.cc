@@ -80,8 +80,7 @@ class Flatten : public Layer {
       uint8_t* codes = workspace.tensors[output_index_].data() + output_.Offset(frame, step, 0, 0);
       for (int64_t c = 0; c < source_.channels; ++c) {
         for (int64_t row = 0; row < source_.height; ++row) {
-          const uint8_t* pixel =
-              workspace.tensors[source_index_].data() + source_.Offset(frame, step, row, 0) + c;
+          const uint8_t* pixel = workspace.tensors[source_index_].data() + source_.Offset(frame, step, row, 0) + c;
           for (int64_t col = 0; col < source_.width; ++col) *codes++ = pixel[col * source_.channels];
         }
       }
