@@ -1,4 +1,4 @@
-# C synthesis and IP export of the kernel:  vitis_hls -f csynth.tcl   (or: make csynth)
+# C simulation, C synthesis and IP export of the kernel:  vitis_hls -f csynth.tcl   (or: make csynth)
 #
 # Vitis HLS 2023.2 to 2024.2. Part and clock come from the overlay's config.json. Writes the IP below
 # qsnn_project/solution/impl/ip, where overlays/kv260/build.tcl looks for it. Untested: see README.md.
@@ -34,6 +34,7 @@ set flags "-std=c++14 -I[file join $here include] -I[file join $here src]"
 foreach source [lsort [glob [file join $here src *.cpp]]] {
   add_files $source -cflags $flags
 }
+add_files -tb test/vitis_testbench.cpp -cflags "$flags -I[file join $here test]"
 
 open_solution -reset solution -flow_target vivado
 set_part $part
@@ -42,6 +43,7 @@ set_clock_uncertainty 12%
 # A region that is not canonical dataflow must not pass unseen; loops pipeline where the source says so, nowhere else.
 config_dataflow -strict_mode warning
 config_compile -pipeline_loops 0
+csim_design
 csynth_design
 export_design -format ip_catalog -vendor xilinx.com -library hls -ipname qsnn_top -version 1.0 \
   -display_name "QSNN core" -description "Quantized spiking network core"

@@ -13,11 +13,11 @@ void qsnn_top(hls::stream<axis_word>& frames, hls::stream<axis_word>& results, c
               volatile uint32_t* status, uint32_t* log_count) {
   HLS(INTERFACE axis port = frames register_mode = both)
   HLS(INTERFACE axis port = results register_mode = both)
-  HLS(INTERFACE m_axi port = program offset = slave bundle = gmem_program depth = 512 max_read_burst_length =
-          16 num_read_outstanding = 2 latency = 64)
-  HLS(INTERFACE m_axi port = weights offset = slave bundle = gmem_weights depth = 65536 max_read_burst_length =
-          256 num_read_outstanding = 8 latency = 64)
-  HLS(INTERFACE m_axi port = log offset = slave bundle = gmem_log depth = 512 max_write_burst_length =
+  HLS(INTERFACE m_axi port = program offset = slave bundle = gmem_program depth =
+          kCosimProgramWords max_read_burst_length = 16 num_read_outstanding = 2 latency = 64)
+  HLS(INTERFACE m_axi port = weights offset = slave bundle = gmem_weights depth =
+          kCosimWeightWords max_read_burst_length = 256 num_read_outstanding = 8 latency = 64)
+  HLS(INTERFACE m_axi port = log offset = slave bundle = gmem_log depth = kCosimLogWords max_write_burst_length =
           16 num_write_outstanding = 2 latency = 64)
   HLS(INTERFACE ap_memory port = activations_read storage_type = ram_1p latency = 3)
   HLS(INTERFACE ap_memory port = activations_write storage_type = ram_1p latency = 1)

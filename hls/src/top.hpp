@@ -3,6 +3,11 @@
 
 #include "types.hpp"
 
+// Words that co-simulation copies for each memory port; the board has no such limit.
+constexpr int kCosimProgramWords = 512;
+constexpr int kCosimWeightWords = 4096;
+constexpr int kCosimLogWords = 512;
+
 void qsnn_top(hls::stream<axis_word>& frames, hls::stream<axis_word>& results, const word_t* program,
               const word_t* weights, word_t* log, const ActivationMemory activations_read,
               ActivationMemory activations_write, const volatile uint64_t* now, uint32_t num_instructions,

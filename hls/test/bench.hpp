@@ -1,4 +1,4 @@
-// What the benches share: registration, checks, a kernel-less simulation for single stages, random numbers.
+// What the benches share: registration, checks, a simulation for single stages, random numbers, addresses.
 #pragma once
 
 #include <cstdio>
@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "instruction.hpp"
+#include "programs.hpp"
 #include "simulation.hpp"
 
 namespace bench {
@@ -45,51 +45,6 @@ inline void run(sim::Simulation& simulation, std::function<void()> stages) {
 inline int64_t uniform(int64_t low, int64_t high) {
   static std::mt19937_64 generator(20240601);
   return low + int64_t(generator() % uint64_t(high - low + 1));
-}
-
-inline Instruction empty_instruction() { return decode(instruction_bits(0)); }
-
-inline instruction_bits encode(const Instruction& d) {
-  instruction_bits bits = 0;
-#define BENCH_ENCODE(member, name)                                                                                \
-  bits.range(hw::instruction::k##name##Lsb + hw::instruction::k##name##Bits - 1, hw::instruction::k##name##Lsb) = \
-      d.member;
-  INSTRUCTION_FIELDS(BENCH_ENCODE)
-#undef BENCH_ENCODE
-  return bits;
-}
-
-inline int divide_up(int a, int b) { return (a + b - 1) / b; }
-
-// Map fields of a small convolution, "same" geometry left to the caller.
-inline void set_input(Instruction& d, int base, int height, int width, int tiles, int steps, int bits) {
-  d.input_base = base;
-  d.input_height = height;
-  d.input_width = width;
-  d.input_column_groups = divide_up(width, kBanks);
-  d.input_channel_tiles = tiles;
-  d.input_tiles = tiles;
-  d.input_steps = steps;
-  d.input_bits = bits;
-  d.input_train_words = divide_up(steps * bits, 8);
-}
-
-inline void set_output(Instruction& d, int base, int height, int width, int tiles, int steps, int bits) {
-  d.output_base = base;
-  d.output_height = height;
-  d.output_width = width;
-  d.output_column_groups = divide_up(width, kSlots);
-  d.output_channel_tiles = tiles;
-  d.output_tiles = divide_up(tiles, kHalves);
-  d.num_steps = steps;
-  d.output_bits = bits;
-  d.output_train_words = divide_up(steps * bits, 8);
-  d.quadruples = height * divide_up(width, kSlots);
-}
-
-inline void set_blocks(Instruction& d) {
-  d.block_quadruples = hw::kBlockGroups / int(d.input_steps);
-  d.blocks = divide_up(d.quadruples, d.block_quadruples);
 }
 
 // The address formula of pynq_qsnn/hwspec.py, divisions and all.

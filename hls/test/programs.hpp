@@ -1,10 +1,57 @@
-// A program small enough to check by hand, for the benches of `fetch` and of the whole core.
+// Instructions by hand, and a program small enough to check by hand. Needs no simulation: the test bench of Vitis HLS
+// uses it too.
 #pragma once
 
-#include "bench.hpp"
-#include "instance.hpp"
+#include <vector>
+
+#include "instruction.hpp"
 
 namespace bench {
+
+inline Instruction empty_instruction() { return decode(instruction_bits(0)); }
+
+inline instruction_bits encode(const Instruction& d) {
+  instruction_bits bits = 0;
+#define BENCH_ENCODE(member, name)                                                                                \
+  bits.range(hw::instruction::k##name##Lsb + hw::instruction::k##name##Bits - 1, hw::instruction::k##name##Lsb) = \
+      d.member;
+  INSTRUCTION_FIELDS(BENCH_ENCODE)
+#undef BENCH_ENCODE
+  return bits;
+}
+
+inline int divide_up(int a, int b) { return (a + b - 1) / b; }
+
+// Map fields of a small convolution, "same" geometry left to the caller.
+inline void set_input(Instruction& d, int base, int height, int width, int tiles, int steps, int bits) {
+  d.input_base = base;
+  d.input_height = height;
+  d.input_width = width;
+  d.input_column_groups = divide_up(width, kBanks);
+  d.input_channel_tiles = tiles;
+  d.input_tiles = tiles;
+  d.input_steps = steps;
+  d.input_bits = bits;
+  d.input_train_words = divide_up(steps * bits, 8);
+}
+
+inline void set_output(Instruction& d, int base, int height, int width, int tiles, int steps, int bits) {
+  d.output_base = base;
+  d.output_height = height;
+  d.output_width = width;
+  d.output_column_groups = divide_up(width, kSlots);
+  d.output_channel_tiles = tiles;
+  d.output_tiles = divide_up(tiles, kHalves);
+  d.num_steps = steps;
+  d.output_bits = bits;
+  d.output_train_words = divide_up(steps * bits, 8);
+  d.quadruples = height * divide_up(width, kSlots);
+}
+
+inline void set_blocks(Instruction& d) {
+  d.block_quadruples = hw::kBlockGroups / int(d.input_steps);
+  d.blocks = divide_up(d.quadruples, d.block_quadruples);
+}
 
 constexpr int kClasses = 5;
 
@@ -50,6 +97,22 @@ inline std::vector<Instruction> small_network() {
   return {receive, layer, head};
 }
 
+// Frame number `first`: pixel (row, column), channel c = first + row + column + c, beat by beat; column 3 is padding.
+inline uint8_t frame_code(int first, int beat, int channel) {
+  const int row = beat / kBanks, column = beat % kBanks;
+  return column < 3 ? uint8_t(first + row + column + channel) : uint8_t(0);
+}
+
+// What the head must answer: codes are clipped at 15.
+inline int32_t expected_logit(int first, int channel) {
+  int32_t sum = 0;
+  for (int pixel = 0; pixel < 6 && channel < kClasses; ++pixel) {
+    const int code = first + pixel / 3 + pixel % 3 + channel;
+    sum += code < 15 ? code : 15;
+  }
+  return sum;
+}
+
 // Layer: channel c copies input channel c (weight 1, one threshold a unit). Head: class k sums codes of channel k < 16.
 inline std::vector<word_t> small_weights() {
   using namespace hw::channel_parameters;
@@ -81,33 +144,5 @@ inline std::vector<word_t> small_weights() {
   }
   return words;
 }
-
-// Host memory of a call, and its arguments.
-struct Call {
-  Call(std::vector<Instruction> instructions, std::vector<word_t> weights, int frames) {
-    memory.push_back(program_header());
-    for (const Instruction& d : instructions) {
-      const instruction_bits bits = encode(d);
-      for (int i = 0; i < kInstructionWords; ++i) memory.push_back(bits.range(128 * i + 127, 128 * i));
-    }
-    const uint64_t weights_at = memory.size() * 16;
-    memory.insert(memory.end(), weights.begin(), weights.end());
-    log_at = memory.size();
-    const uint32_t entries = uint32_t(frames * instructions.size());
-    memory.resize(memory.size() + entries, word_t(0));
-    arguments = {reinterpret_cast<uint8_t*>(memory.data()),
-                 memory.size() * 16,
-                 0,
-                 weights_at,
-                 log_at * 16,
-                 uint32_t(instructions.size()),
-                 uint32_t(frames),
-                 uint32_t(weights.size()),
-                 entries};
-  }
-  std::vector<word_t> memory;
-  size_t log_at;
-  qsnn_arguments arguments;
-};
 
 }  // namespace bench

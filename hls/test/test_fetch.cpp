@@ -1,5 +1,5 @@
 #include "bench.hpp"
-#include "programs.hpp"
+#include "call.hpp"
 
 #include "check.hpp"
 #include "stages.hpp"

@@ -12,6 +12,8 @@ from random_networks import Limits, random_frames, random_network
 from pynq_qsnn.compiler import compile_network
 from pynq_qsnn.errors import ConfigError, DeviceError, SpecMismatch, ToolMissing
 from pynq_qsnn.hwspec import HardwareConfig, load_config
+from pynq_qsnn.network import Conv2d, Head, Network, Pool, TensorType
+from pynq_qsnn.neuron import Affine, Neuron
 from pynq_qsnn.packing import WORD_BYTES, pack_frames
 from pynq_qsnn.reference import Reference
 from pynq_qsnn.runtime import csim
@@ -157,6 +159,24 @@ def test_time_changes_no_result(library, program, frames):
         cycles.append(int(end[-1] - start[0]))
         executor.close()
     assert cycles[1] < cycles[0] < cycles[2]
+
+
+def test_measured_time_is_near_the_closed_form(executor):
+    """Two derivations that share no code: the event model and the compiler's formula, for layers bound by the array."""
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-7, 8, (64, 64, 3, 3), dtype=np.int8)
+    affine = Affine(np.full(64, 900), np.full(64, 5), np.zeros(64, np.int64))
+    layers = (
+        Conv2d("a", "input", weight, 4, Neuron(affine, 3), 2, 1, 1),
+        Conv2d("b", "a", weight, 4, Neuron(affine, 3), 2, 2, 1, 1),
+        Pool("p", "b", "average", 8, 8),
+        Head("head", "p", weight[:10, :, 0, 0], 4, Affine(*(np.ones(10, np.int64),) * 3)),
+    )
+    program = compile_network(Network("timed", TensorType((64, 16, 16), 4, 2, 15), 2, layers))
+    executor.load(program).run(rng.integers(0, 16, (1, 2, 64, 16, 16), np.uint8))
+    for index in (1, 2):
+        step = program.steps[index]
+        assert step.bound == "compute" and abs(executor.cycles[0, index] / step.predicted_cycles - 1) < 0.05
 
 
 def test_no_compiler_or_headers_says_what_to_install(monkeypatch, tmp_path):
