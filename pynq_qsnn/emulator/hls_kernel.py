@@ -84,6 +84,7 @@ class HlsKernel:
             self._closed = True
             self._changed.notify_all()
         self._worker.join()
+        self._time.thaw()  # a call may have been started that the worker never saw
         self._simulation.close()
 
     def _argument(self, name: str) -> int:

@@ -67,6 +67,19 @@ def test_dma_error_at_an_address(overlay, board, frames, check_right, bounded, b
     check_right()
 
 
+def test_time_goes_on_when_a_call_is_abandoned_at_once(overlay, board, check_right):
+    """The board's time is frozen from ap_start on; unloading before the worker has seen the call must release it."""
+    with board.lock:  # keeps the worker out
+        overlay._runner.kernel.call(num_frames=0)
+        board.kernel._closed = True
+    overlay.download()
+    before = overlay.monotonic()
+    time.sleep(0.01)
+    assert overlay.monotonic() >= before + 0.01
+    overlay._runner.recover()
+    check_right()
+
+
 def test_short_result(overlay, board, frames, check_right):
     board.faults.drop_result_bytes = 16
     with pytest.raises(DeviceError, match="returned 112 bytes for 4 frames, not 128"):
