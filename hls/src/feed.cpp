@@ -11,9 +11,10 @@
 //     if residual:
 //       for quadruple of the block, step, half, phase:     residual of 4 slots x 32 codes
 //
-// Phase: see bank_phases. The residual comes after the operands: `accumulate` then finishes the block whatever the
-// depth of the residual stream, and integrate or store take the residuals as they go. Sent first, a replayed block
-// (input step 1, up to block_groups * T residuals) would fill any stream and stop the operands behind it.
+// Phase: see bank_phases. The residual comes after the operands: the partial-sum stream holds a whole block, so
+// `accumulate` finishes it whatever the depth of the residual stream, and integrate or store take the residuals as they
+// go. Sent first, a replayed block (input step 1, up to block_groups * T residuals) would fill any residual stream and
+// stop the operands behind it.
 //
 // II = 1: the recurrence is the counters' carry chain, compares against registers; addresses are feed-forward. Each
 // cycle reads every bank once.

@@ -69,17 +69,20 @@ struct LogEntry {
   bool last;  // no entry: the call is over
 };
 
-// Stream depths, for Vitis HLS and g++ alike. A read that waits costs throughput, never correctness: the stages form a
-// graph without cycles, and `feed` sends what `accumulate` needs for a result before the residual that the result waits
-// for.
+// Stream depths, for Vitis HLS and g++ alike. The stages form a graph without cycles, yet `feed` serves two ways to the
+// same place: operands through `accumulate`, residuals directly. It sends a block's residuals after its operands, so
+// all partial sums of a block must find room before their first residual comes: kPartialSumDepth may not be smaller
+// than a block. Every other depth may be 1 without deadlock and costs throughput only.
 constexpr int kCommandDepth = 4;
 constexpr int kOperandDepth = 32;      // one k step: feed does not stall while accumulate waits for a weight tile
 constexpr int kWeightWordDepth = 64;   // two bursts
 constexpr int kPrefetchDepth = 4096;   // beats; one URAM column of depth, 8 wide: 256 KiB of the next layers' weights
 constexpr int kParameterDepth = 1024;  // words; parameters of a layer ahead must not hold up the weights behind them
 constexpr int kHeldWeightDepth = 2 * hw::kWeightTileBeats;
-constexpr int kPartialSumDepth = hw::kBlockGroups;  // the double buffer: a block drains while the next one accumulates
+constexpr int kPartialSumDepth = hw::kBlockGroups;  // also the double buffer: a block drains, the next accumulates
 constexpr int kResidualDepth = hw::kBlockGroups;
 constexpr int kFiredDepth = 16;
 constexpr int kLogitsDepth = 2;
 constexpr int kLogDepth = 16;
+
+static_assert(kPartialSumDepth >= hw::kBlockGroups, "a block's partial sums wait for residuals that come behind them");

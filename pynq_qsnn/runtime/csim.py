@@ -276,17 +276,23 @@ class CsimExecutor:
             weight_words=len(program.weights),
             log_entries=entries,
         )
-        simulation.start(memory.ctypes.data, memory.nbytes, registers)
-        simulation.push(beats.tobytes(), last=True)
-        if not simulation.advance():
-            report = simulation.blocked
-            simulation.reset()
-            raise DeviceError(f"the kernel waits for more beats than the frames have:\n{report}")
-        if simulation.status != STATUS["OK"][0]:
-            raise DeviceError(f"the kernel stopped with status {describe_status(simulation.status)}")
+        try:
+            self._call(memory, registers, beats)
+        except DeviceError:
+            simulation.reset()  # beats that this call left behind must not reach the next one
+            raise
         samples = memory[len(program.code) + len(program.weights) :].reshape(-1).view("<u8")
         self.log = samples.reshape(len(frames), program.num_instructions, 2).copy()
         return unpack_results(self._results(len(frames), program.result_beats), program.network)
+
+    def _call(self, memory: np.ndarray, registers: dict[str, int], beats: np.ndarray) -> None:
+        simulation = self.simulation
+        simulation.start(memory.ctypes.data, memory.nbytes, registers)
+        simulation.push(beats.tobytes(), last=True)
+        if not simulation.advance():
+            raise DeviceError(f"the kernel waits for more beats than the frames have:\n{simulation.blocked}")
+        if simulation.status != STATUS["OK"][0]:
+            raise DeviceError(f"the kernel stopped with status {describe_status(simulation.status)}")
 
     @property
     def cycles(self) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,13 +12,16 @@ from random_networks import Limits, random_frames, random_network
 
 from pynq_qsnn.compiler import compile_network
 from pynq_qsnn.errors import ConfigError, DeviceError, SpecMismatch, ToolMissing
-from pynq_qsnn.hwspec import HardwareConfig, load_config
+from pynq_qsnn.files import CACHE_VARIABLE
+from pynq_qsnn.hwspec import HardwareConfig, cpp_header, load_config
 from pynq_qsnn.network import Conv2d, Head, Network, Pool, TensorType
 from pynq_qsnn.neuron import Affine, Neuron
 from pynq_qsnn.packing import WORD_BYTES, pack_frames
+from pynq_qsnn.paths import resource
 from pynq_qsnn.reference import Reference
 from pynq_qsnn.runtime import csim
 from pynq_qsnn.runtime.csim import CsimExecutor, KernelSimulation, build_library, describe_status
+from pynq_qsnn.runtime.native_build import build
 
 CONFIG = load_config()
 
@@ -205,14 +209,48 @@ def small_overlay() -> HardwareConfig:
     )
 
 
-def test_another_overlay_computes_the_same():
+@pytest.fixture(scope="module")
+def shallow_library(tmp_path_factory):
+    """Kernel of the small overlay with every stream one token deep, but for the partial sums of a block."""
+    cache = tmp_path_factory.mktemp("shallow")
+    tree = cache / "hls"
+    shutil.copytree(resource("hls"), tree, ignore=shutil.ignore_patterns("build"))
+    types = tree / "src" / "types.hpp"
+    shallow, count = re.subn(r"(constexpr int k(?!PartialSum)\w+Depth =)[^;]+;", r"\1 1;", types.read_text())
+    assert count == 10
+    types.write_text(shallow)
+    (tree / "include" / "hw_spec.hpp").write_text(cpp_header(small_overlay()))
+    folders = [tree / "include", tree / "src", tree / "sim", csim.ap_types()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(cache))
+        return build("qsnn_shallow", [tree / "test" / "bridge.cpp"], ("-O1", *csim.FLAGS[1:]), folders)
+
+
+def test_another_overlay_with_shallow_streams_computes_the_same(shallow_library):
     config = small_overlay()
-    executor = CsimExecutor(config)
+    executor = CsimExecutor(config, shallow_library)
     assert executor.simulation.fingerprint == config.fingerprint64
-    for seed in range(12):
+    for seed in range(40):
         rng = np.random.default_rng(seed)
         network = random_network(rng)
         frames = random_frames(rng, network, 1)
         logits = executor.load(compile_network(network, config)).run(frames)
         assert np.array_equal(logits, Reference().load(network).run(frames)), seed
+    executor.close()
+
+
+def test_headers_of_another_overlay_are_generated():
+    assert csim._header_folder(CONFIG) == resource("hls", "include")
+    folder = csim._header_folder(small_overlay())
+    assert f"kFingerprint = 0x{small_overlay().fingerprint64:016X}" in (folder / "hw_spec.hpp").read_text()
+
+
+def test_an_error_leaves_nothing_for_the_next_call(library, program, frames):
+    executor = CsimExecutor(library=library)
+    code = program.code.copy()
+    code[1, 0] = 99
+    with pytest.raises(DeviceError, match="BAD_OPCODE"):
+        executor.load(replace(program, code=code)).run(frames)
+    logits = executor.load(program).run(frames)
+    assert np.array_equal(logits, Reference().load(program.network).run(frames))
     executor.close()
