@@ -1,4 +1,4 @@
-"""Packaging of pynq_qsnn. The wheel carries overlays/, hls/ and notebooks/ inside the package, see pynq_qsnn/paths.py."""
+"""Packaging of pynq_qsnn. The wheel carries overlays/, hls/ and notebooks/ too, see pynq_qsnn/paths.py."""
 
 import re
 from pathlib import Path

@@ -36,7 +36,11 @@ def build_parser() -> argparse.ArgumentParser:
         module = importlib.import_module(f".commands.{name}", __package__)
         summary, _, details = module.__doc__.partition("\n\n")
         command = subparsers.add_parser(
-            name, help=summary, description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
+            name,
+            help=summary,
+            description=summary,
+            epilog=details,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_argument("-v", "--verbose", action="store_true", help="show the whole traceback of an error")
         module.add_arguments(command)

@@ -1,4 +1,4 @@
-"""Integer network -> layer program for a configured overlay: lowering, activation memory, capacity, cycle prediction."""
+"""Integer network -> layer program for a configured overlay: lowering, activation memory, capacity, cycles."""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ class _Lowering:
         """Instruction fields in order, END last."""
         network, config = self.network, self.config
         if network.num_steps > config.maximum_steps:
-            raise CapacityError(f"T = {network.num_steps}, overlay {config.name} runs at most {config.maximum_steps} steps")
+            raise CapacityError(
+                f"T = {network.num_steps}, overlay {config.name} runs at most {config.maximum_steps} steps"
+            )
         frame = self._place(INPUT, network.input, 0)
         words = bank_words(network.input, config) * config.activation_banks
         fields = [_fields(opcode="RECEIVE", output_base=frame.base, receive_words=words)]
@@ -198,7 +200,9 @@ class _Lowering:
             raise CapacityError(f"{layer.name}: {padded} channels, the overlay holds {config.maximum_channels}")
         head = isinstance(layer, Head)
         if head:
-            output = dict(output_height=1, output_width=1, output_column_groups=1, quadruples=1, num_classes=len(weight))
+            output = dict(
+                output_height=1, output_width=1, output_column_groups=1, quadruples=1, num_classes=len(weight)
+            )
         else:
             output = self._output(layer, self.network.tensors[layer.name], index)
         steps = source.num_steps

@@ -117,7 +117,9 @@ def _board() -> Check:
     compatible = Path("/proc/device-tree/compatible")
     names = compatible.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip() if compatible.exists() else ""
     good = "kv260" in names.lower() or "k26" in names.lower()
-    return Check("KV260", good, names or f"no device tree, {platform.machine()}", "use the emulated board", optional=True)
+    return Check(
+        "KV260", good, names or f"no device tree, {platform.machine()}", "use the emulated board", optional=True
+    )
 
 
 def _bitstream() -> Check:

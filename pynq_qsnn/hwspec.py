@@ -1,8 +1,8 @@
 """The contract between software and hardware: opcodes, fields, word order, overlay numbers.
 
 Nothing here is typed a second time. The tables below and ``overlays/kv260/config.json`` generate
-``hls/include/hw_spec.hpp`` (``python -m pynq_qsnn.hwspec --write``) and are hashed into the fingerprint that the kernel,
-every program file and every model file carry.
+``hls/include/hw_spec.hpp`` (``python -m pynq_qsnn.hwspec --write``) and are hashed into the fingerprint that the
+kernel, every program file and every model file carry.
 
 Word order: little endian throughout. Field 0 of a table starts at bit 0; a record fills its words from word 0 upward.
 
@@ -18,8 +18,8 @@ array. Order of work: block, output tile, kernel row, kernel column, input tile,
 
 Weight memory of an instruction, in 128-bit words: ``output_tiles * output_lanes`` ChannelParameters records, then for
 each output tile and each (kernel row, kernel column, input tile) one weight tile of ``output_lanes x input_lanes``
-elements of ``storage_bits`` bits, packed from bit 0 in the order [output lane][input lane]. 1-bit elements mean 0 -> -1,
-1 -> +1; wider ones are two's complement.
+elements of ``storage_bits`` bits, packed from bit 0 in the order [output lane][input lane]. 1-bit elements mean
+0 -> -1, 1 -> +1; wider ones are two's complement.
 
 A layer's kernel rows and columns also serve fully connected layers: a linear layer on a flattened [C, H, W] map is a
 convolution with an H x W kernel.
@@ -252,7 +252,9 @@ class HardwareConfig:
         )
         need(self.block_groups >= self.maximum_steps, "block_groups must hold all steps of a pixel")
         need(self.weight_tile_beats <= self.minimum_groups, "a weight tile must load within minimum_groups cycles")
-        need(self.block_groups <= 255 and self.maximum_kernel <= 31, "block_groups or maximum_kernel exceed their fields")
+        need(
+            self.block_groups <= 255 and self.maximum_kernel <= 31, "block_groups or maximum_kernel exceed their fields"
+        )
         need(self.activation_bank_words <= 1 << 16, "activation_bank_words exceeds the 16-bit base field")
 
     @property

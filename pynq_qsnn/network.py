@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Union
 
 import numpy as np
 
@@ -127,7 +126,7 @@ class Head:
     logit_scale: float = 1.0
 
 
-Layer = Union[Conv2d, Linear, Pool, Flatten, Head]
+Layer = Conv2d | Linear | Pool | Flatten | Head
 WEIGHTED = (Conv2d, Linear, Head)
 
 
@@ -226,12 +225,12 @@ class Network:
         container.save(path, "network", *self.to_parts())
 
     @classmethod
-    def load(cls, path: str | Path) -> "Network":
+    def load(cls, path: str | Path) -> Network:
         """Read and fully validate a .qsnn file. Raises ModelFileError, or NetworkError for inconsistent content."""
         return cls.from_parts(*container.load(path, "network"), path)
 
     @classmethod
-    def from_parts(cls, meta: dict, arrays: dict[str, np.ndarray], path: str | Path) -> "Network":
+    def from_parts(cls, meta: dict, arrays: dict[str, np.ndarray], path: str | Path) -> Network:
         """Rebuild from a container's metadata and arrays; ``path`` only names the file in errors."""
         try:
             found = str(meta["numerics"])
@@ -270,7 +269,9 @@ def _check_weight(layer: Conv2d | Linear | Head, source: TensorType) -> None:
         low = -min(1 << (layer.weight_bits - 1), NUMERICS["maximum_weight"])
         high = (1 << (layer.weight_bits - 1)) - 1
         if w.min() < low or w.max() > high:
-            raise NetworkError(f"{name}: weights span {w.min()}..{w.max()}, {layer.weight_bits} bits hold {low}..{high}")
+            raise NetworkError(
+                f"{name}: weights span {w.min()}..{w.max()}, {layer.weight_bits} bits hold {low}..{high}"
+            )
     if isinstance(layer, Conv2d):
         if len(set(w.shape[2:])) != 1 or w.shape[2] not in KERNELS:
             raise NetworkError(f"{name}: kernel {w.shape[2:]}, must be square and one of {KERNELS}")

@@ -103,7 +103,7 @@ def pack_weight_tiles(tiles: np.ndarray, storage_bits: int) -> np.ndarray:
 
 
 def pack_record(record: tuple[Field, ...], values: dict[str, int]) -> np.ndarray:
-    """One record -> uint8 [record_words, 16]. Negative values become two's complement. Raises ValueError on overflow."""
+    """One record -> uint8 [record_words, 16]; negatives become two's complement. Raises ValueError on overflow."""
     number, lsb = 0, 0
     missing = {f.name for f in record} ^ set(values)
     if missing:

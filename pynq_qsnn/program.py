@@ -74,7 +74,7 @@ class Program:
         container.save(path, "program", program, arrays)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Program":
+    def load(cls, path: str | Path) -> Program:
         """Read and validate a program file. Raises ModelFileError; the overlay checks the fingerprint when it loads."""
         meta, arrays = container.load(path, "program")
         try:
@@ -92,12 +92,19 @@ class Program:
             words = record_words(PROGRAM_HEADER) + (len(steps) + 1) * record_words(INSTRUCTION)
             for name, array in (("code", program.code), ("weights", program.weights)):
                 if array.dtype != np.uint8 or array.ndim != 2 or array.shape[1] != WORD_BYTES:
-                    raise ModelFileError(f"{path}: {name} is {array.dtype} of shape {array.shape}, must be uint8 [N, 16]")
+                    raise ModelFileError(
+                        f"{path}: {name} is {array.dtype} of shape {array.shape}, must be uint8 [N, 16]"
+                    )
             if len(program.code) != words:
-                raise ModelFileError(f"{path}: {len(program.code)} code words for {len(steps)} instructions, not {words}")
+                raise ModelFileError(
+                    f"{path}: {len(program.code)} code words for {len(steps)} instructions, not {words}"
+                )
             # Buffers are made from these two: they must be what the instructions move.
             frame, result = program.instruction(0)["receive_words"], result_beats(len(network.head.weight))
-            for name, found, needed in (("frame", program.frame_beats, frame), ("result", program.result_beats, result)):
+            for name, found, needed in (
+                ("frame", program.frame_beats, frame),
+                ("result", program.result_beats, result),
+            ):
                 if found != needed:
                     raise ModelFileError(f"{path}: {name}_beats is {found}, the program moves {needed}")
             return program

@@ -39,7 +39,7 @@ def pool(codes: np.ndarray, layer: Pool) -> np.ndarray:
 class Reference:
     """Executor of a network, or of a program's network. ``trace`` keeps every spike train."""
 
-    def load(self, model) -> "Reference":
+    def load(self, model) -> Reference:
         """model: a Network, or anything with a ``network`` attribute (a Program)."""
         self.network: Network = getattr(model, "network", model)
         return self

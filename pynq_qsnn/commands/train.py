@@ -1,7 +1,7 @@
 """train a quantized spiking network with Brevitas
 
-A run writes config.json, metrics.csv, result.json and a checkpoint after each epoch. Stop it with Ctrl-C or kill it; the
-same command with --resume continues and ends with the same weights.
+A run writes config.json, metrics.csv, result.json and a checkpoint after each epoch. Stop it with Ctrl-C or kill it;
+the same command with --resume continues and ends with the same weights.
 
 examples:
   pynq-qsnn train --output-dir runs/digits --epochs 8
@@ -22,4 +22,6 @@ def run(args):
     from ..training.loop import train
 
     result = train(config)
-    print(f"test accuracy {100 * result.accuracy:.2f} % (float model, {config.dataset}); checkpoint {result.checkpoint}")
+    print(
+        f"test accuracy {100 * result.accuracy:.2f} % (float model, {config.dataset}); checkpoint {result.checkpoint}"
+    )

@@ -11,8 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from ..files import atomic_file
 from ..errors import ModelFileError
+from ..files import atomic_file
 
 FORMAT = "pynq_qsnn.checkpoint.1"
 MODEL_PREFIX, OPTIMIZER_PREFIX = "model.", "optimizer."

@@ -18,8 +18,8 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from ..data import load_dataset
-from ..files import atomic_file
 from ..errors import ConfigError, ModelFileError
+from ..files import atomic_file
 from . import checkpoint
 from .augment import augment_batch, to_unit_range
 from .models import NetworkSpec, build_model

@@ -5,7 +5,6 @@ and together they hold few of the weights (QSNN does not state its rule; FireFly
 """
 
 from dataclasses import asdict, dataclass
-from typing import Optional, Union
 
 import torch
 from torch import nn
@@ -25,17 +24,17 @@ class Conv:
     channels: int
     kernel: int = 3
     stride: int = 1
-    padding: Optional[int] = None
+    padding: int | None = None
     groups: int = 1
-    weight_bits: Optional[int] = None
-    spike_bits: Optional[int] = None
+    weight_bits: int | None = None
+    spike_bits: int | None = None
 
 
 @dataclass(frozen=True)
 class Linear:
     features: int
-    weight_bits: Optional[int] = None
-    spike_bits: Optional[int] = None
+    weight_bits: int | None = None
+    spike_bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Residual:
 
     body: tuple
     domain: str = "spike"
-    shortcut: Optional[Conv] = None
+    shortcut: Conv | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Head:
     """Linear to the classes, no neurons: the logits are summed over the steps."""
 
 
-Entry = Union[Conv, Linear, Pool, Residual, Flatten, Head]
+Entry = Conv | Linear | Pool | Residual | Flatten | Head
 
 ARCHITECTURES = {
     "digits_small": (
@@ -115,7 +114,7 @@ class NetworkSpec:
     weight_bits: int
     spike_bits: int
     num_steps: int
-    leak_shift: Optional[int] = 1
+    leak_shift: int | None = 1
     reset_mode: str = "subtract"
     surrogate: str = "triangular"
 

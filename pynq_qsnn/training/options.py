@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import shlex
 from dataclasses import dataclass
-from typing import Optional
 
 from ..data import DATASET_NAMES
 from ..errors import ConfigError
@@ -31,7 +30,7 @@ class TrainConfig:
     weight_bits: int = 8
     spike_bits: int = 4
     num_steps: int = 1
-    leak_shift: Optional[int] = 1
+    leak_shift: int | None = 1
     reset_mode: str = "subtract"
     surrogate: str = "triangular"
     epochs: int = 20
@@ -45,9 +44,9 @@ class TrainConfig:
     cutout: int = 0
     precision: str = "fp32"
     seed: int = 0
-    num_threads: Optional[int] = None
-    checkpoint_dir: Optional[str] = None
-    init_from: Optional[str] = None
+    num_threads: int | None = None
+    checkpoint_dir: str | None = None
+    init_from: str | None = None
     resume: bool = False
 
     def __post_init__(self):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pynq_qsnn.data import cifar, load_dataset
-from pynq_qsnn.files import atomic_file
 from pynq_qsnn.errors import ConfigError, DataError
+from pynq_qsnn.files import atomic_file
 
 
 @pytest.fixture(autouse=True)
