@@ -1,7 +1,7 @@
 """Closed-form cycles of one instruction (the compiler's prediction; it shares no code with the simulated kernel).
 
 CONVOLVE: the array needs ``kernel x input tiles x max(groups, minimum_groups)`` clocks for a block and output tile, and
-before it two words a group where a residual is read; the integration unit takes one slot a clock and step; the weight
+after it two words a group where a residual is read; the integration unit takes one slot a clock and step; the weight
 port one word a clock. The slowest of the three binds, plus the time to fill and drain the stages. Each instruction is
 taken alone: weights that arrive while the one before still computes are not credited, so weight-bound layers of a whole
 network are upper bounds.
@@ -9,7 +9,9 @@ network are upper bounds.
 
 from __future__ import annotations
 
-from .hwspec import OPCODES, HardwareConfig
+from math import gcd
+
+from .hwspec import OPCODES, POOL_KINDS, HardwareConfig
 
 FILL_CYCLES = 64  # descriptor, first weight tile and pipeline depth of a layer, an estimate until a tool report exists
 
@@ -20,9 +22,17 @@ def predict(fields: dict[str, int], config: HardwareConfig) -> tuple[int, str]:
     if opcode == OPCODES["RECEIVE"][0]:
         return fields["receive_words"] + FILL_CYCLES, "stream"
     if opcode == OPCODES["POOL"][0]:
-        window = fields["kernel_height"] * fields["kernel_width"] * fields["input_train_words"]
-        return fields["quadruples"] * fields["output_channel_tiles"] * window * 2 + FILL_CYCLES, "activations"
+        # The maximum works on whole train words, a sum on one step after the other.
+        maximum = fields["pool_kind"] == POOL_KINDS["MAXIMUM"][0]
+        window = fields["kernel_height"] * fields["kernel_width"] * _phases(fields["stride"], config)
+        passes = fields["input_train_words"] if maximum else fields["input_steps"]
+        return fields["quadruples"] * fields["output_channel_tiles"] * window * passes + FILL_CYCLES, "activations"
     return _convolve(fields, config)
+
+
+def _phases(stride: int, config: HardwareConfig) -> int:
+    """Clocks in which the slots read their columns: neighbours ``stride`` apart share banks unless it is odd."""
+    return gcd(stride, config.activation_banks)
 
 
 def _convolve(fields: dict[str, int], config: HardwareConfig) -> tuple[int, str]:
@@ -32,10 +42,9 @@ def _convolve(fields: dict[str, int], config: HardwareConfig) -> tuple[int, str]
     compute = 0
     for quadruples, count in ((fields["block_quadruples"], full), (rest, 1 if rest else 0)):
         groups = quadruples * steps
-        phases = fields["stride"] if fields["stride"] <= 2 else config.slots
-        compute += count * tiles * depth * max(groups * phases, config.minimum_groups)
+        compute += count * tiles * depth * max(groups * _phases(fields["stride"], config), config.minimum_groups)
         if fields["skip_mode"]:
-            compute += count * tiles * quadruples * fields["num_steps"] * 2 * fields["skip_stride"]
+            compute += count * tiles * quadruples * fields["num_steps"] * 2 * _phases(fields["skip_stride"], config)
     passes = 1 if fields["weight_resident"] else fields["blocks"]
     parameters = tiles * config.output_lanes
     costs = {

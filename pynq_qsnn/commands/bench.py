@@ -14,6 +14,7 @@ from .common import (
     add_json_argument,
     format_table,
     open_program,
+    provenance,
     test_frames,
     write_json,
 )
@@ -66,7 +67,7 @@ def run(args):
     print(f"{program.network.name}, {frames.shape[0]} frames of {program.network.card.get('dataset', args.input)}")
     print(format_table(rows, COLUMNS))
     print("agreement and bit-exactness: against the host simulator, class by class and logit by logit")
-    write_json(args.json, {"network": program.network.name, "card": program.network.card, "rows": rows})
+    write_json(args.json, {**provenance(), "network": program.network.name, "card": program.network.card, "rows": rows})
 
 
 def _torch_run(checkpoint: str):

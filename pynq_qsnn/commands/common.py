@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
+import shlex
+import sys
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 
 from .. import container
 from ..data import DATASET_NAMES, ImageDataset, load_dataset
-from ..files import atomic_file
 from ..errors import ConfigError, DataError
+from ..files import atomic_file
 from ..network import Network
 from ..program import Program
 
@@ -109,6 +114,13 @@ def _text(value) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) < 10 else f"{value:.2f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def provenance() -> dict:
+    """What a kept figure needs beside it: command, date, machine."""
+    arguments = shlex.join(["pynq-qsnn", *sys.argv[1:]])
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    return {"command": arguments, "date": date.today().isoformat(), "machine": machine}
 
 
 def write_json(path: str | None, content) -> None:

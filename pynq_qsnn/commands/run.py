@@ -20,6 +20,7 @@ from .common import (
     format_table,
     open_program,
     progress,
+    provenance,
     test_frames,
     write_json,
 )
@@ -80,4 +81,4 @@ def run(args):
         if differing:
             raise DeviceError(f"{differing} of {len(frames)} frames differ from the reference executor")
         print(f"all {len(frames)} frames equal the reference, every logit")
-    write_json(args.json, {**row, "predictions": logits.argmax(axis=1).tolist()})
+    write_json(args.json, {**provenance(), **row, "predictions": logits.argmax(axis=1).tolist()})
