@@ -63,7 +63,7 @@ def test_frames(args: argparse.Namespace, network: Network) -> tuple[np.ndarray,
     if args.input:
         try:
             frames, labels = np.load(args.input, allow_pickle=False), None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise DataError(f"{args.input} is not a .npy array: {error}") from error
     else:
         dataset = test_split(args, network)
