@@ -24,8 +24,8 @@ the KV260 come from the kernel's time samples under the cycle model of the emula
 
 ## Three allocations of one bit budget
 
-`cifar_small`, 32.77 MMAC a step, first and last layer with 8-bit weights. 8/2/2 and 8/1/4 are fine-tuned from 8/4/1. The
-accuracy is that of the last epoch; no epoch was chosen by it.
+`cifar_small`, 32.77 MMAC a step, first and last layer with 8-bit weights. 8/2/2 and 8/1/4 are fine-tuned from 8/4/1.
+The accuracy is that of the last epoch; no epoch was chosen by it.
 """
 
 EXACT_HEAD = """\

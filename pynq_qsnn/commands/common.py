@@ -8,6 +8,7 @@ import os
 import platform
 import shlex
 import sys
+import zipfile
 from datetime import date
 from pathlib import Path
 
