@@ -66,13 +66,13 @@ demo: $(VENV)/installed
 test: test-host test-board310
 
 test-host: $(VENV)/installed
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 # What needs torch, scikit-learn or a notebook skips itself here, as it would on a board. The benches of tests/hls are
 # C++ and have been run.
 ifneq ($(PYTHON310),)
 test-board310: test-host $(BOARD_VENV)/installed
-	$(BOARD_BIN)/python -m pytest --ignore=tests/training --ignore=tests/hls $(PYTEST_ARGS)
+	PATH="$(CURDIR)/$(BOARD_BIN):$$PATH" $(BOARD_BIN)/python -m pytest --ignore=tests/training --ignore=tests/hls $(PYTEST_ARGS)
 else
 test-board310: test-host
 	@echo "NOT RUN: the board tests on Python 3.10 with pynq 3.0.1; no Python 3.10 was found (make test PYTHON310=...)"
