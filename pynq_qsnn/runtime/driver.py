@@ -7,8 +7,10 @@
 
 from __future__ import annotations
 
+import atexit
 import time
 import warnings
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -84,6 +86,9 @@ class QsnnOverlay(Overlay):
         except BaseException:
             self._close_emulated_board()
             raise
+        # Before the interpreter stops threads and frees memory: a batch may run that an emulated kernel still has to
+        # finish, or that the PL still writes into buffers.
+        atexit.register(_close_at_exit, weakref.ref(self))
 
     def _reload(self) -> None:
         self.download()
@@ -291,6 +296,11 @@ class QsnnOverlay(Overlay):
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+def _close_at_exit(overlay: weakref.ref) -> None:
+    if (living := overlay()) is not None:
+        living.close()
 
 
 def _positive(name: str, value: int) -> int:
