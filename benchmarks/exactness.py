@@ -36,7 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="training run that the model was exported from: its folder or checkpoint")
     parser.add_argument("model", help=".qsnn file")
-    parser.add_argument("--json", required=True, help="file for the result")
+    parser.add_argument("--json", help="also write the result to this file")
     args = parser.parse_args()
 
     model, _ = load_checkpoint(args.checkpoint)
@@ -64,9 +64,10 @@ def main() -> int:
         "versions": library_versions(),
     }
     text = json.dumps(result, indent=2)
-    with atomic_file(Path(args.json)) as file:
-        file.write(text.encode() + b"\n")
     print(text)
+    if args.json:
+        with atomic_file(Path(args.json)) as file:
+            file.write(text.encode() + b"\n")
     return 0 if all(limits.values()) else 1
 
 
