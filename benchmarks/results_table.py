@@ -26,6 +26,10 @@ the KV260 come from the kernel's time samples under the cycle model of the emula
 
 `cifar_small`, 32.77 MMAC a step, first and last layer with 8-bit weights. 8/2/2 and 8/1/4 are fine-tuned from 8/4/1.
 The accuracy is that of the last epoch; no epoch was chosen by it.
+
+8/4/1 and 8/2/2 reach the same fps because both wait for the weight port: every frame streams all 38,176 weight words
+again, one a clock, which hides the arithmetic of one and two steps. 8/1/4 is bound by arithmetic: the array multiplies
+8-bit weights by one code a step, whatever its width, so four binary steps cost four passes.
 """
 
 EXACT_HEAD = """\

@@ -1,0 +1,13 @@
+"""docs/results.md says what the kept results say."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_results_page_is_generated(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(ROOT / "benchmarks"), *sys.path])
+    import results_table
+
+    assert results_table.TARGET.read_text() == results_table.render(), "run: python benchmarks/results_table.py"
