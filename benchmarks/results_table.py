@@ -27,9 +27,9 @@ the KV260 come from the kernel's time samples under the cycle model of the emula
 `cifar_small`, 32.77 MMAC a step, first and last layer with 8-bit weights. 8/2/2 and 8/1/4 are fine-tuned from 8/4/1.
 The accuracy is that of the last epoch; no epoch was chosen by it.
 
-8/4/1 and 8/2/2 reach the same fps because both wait for the weight port: every frame streams all 38,176 weight words
-again, one a clock, which hides the arithmetic of one and two steps. 8/1/4 is bound by arithmetic: the array multiplies
-8-bit weights by one code a step, whatever its width, so four binary steps cost four passes.
+8/4/1 and 8/2/2 reach the same fps because both wait for the weight port: every frame streams all weight words again,
+one a clock, which hides the arithmetic of one and two steps. 8/1/4 is bound by arithmetic: the array multiplies 8-bit
+weights by one code a step, whatever its width, so four binary steps cost four passes.
 """
 
 EXACT_HEAD = """\
@@ -59,6 +59,11 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 def load(kind: str, name: str) -> dict:
     """One file of results/."""
     return json.loads((ROOT / "results" / f"{kind}_{name}.json").read_text())
+
+
+def times(bench: dict, executor: str) -> str:
+    """How many times the host simulator's fps are those of ``executor`` in the same run."""
+    return f"{1 / next(row['fps_ratio'] for row in bench['rows'] if row['executor'].startswith(executor)):.1f}"
 
 
 def render() -> str:
@@ -98,7 +103,11 @@ def render() -> str:
             for row in bench["rows"]
         ]
         header = ["executor", "frames", "batch", "fps", "p50 ms", "p99 ms", "accuracy %", "agreement %", "ratio"]
-        pages.append(f"\n`{bench['command']}` ({bench['date']}, {bench['machine']})\n\n" + table(header, rows))
+        pages.append(
+            f"\n{allocation}: the host simulator runs {times(bench, 'PyTorch float')} times as fast as PyTorch's float "
+            f"evaluation and {times(bench, 'HLS C simulation')} times as fast as the HLS C simulation (one core).\n"
+            f"`{bench['command']}` ({bench['date']}, {bench['machine']})\n\n" + table(header, rows)
+        )
     header = [
         "weight bits / spike bits / T",
         "bit budget",
