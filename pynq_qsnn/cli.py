@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
         sys.stderr.close()
         return 0
-    except (QsnnError, ModuleNotFoundError) as error:
+    except (QsnnError, ModuleNotFoundError, OSError, MemoryError) as error:
         if args.verbose:
             raise
         print(f"pynq-qsnn {args.command}: {_message(error)}", file=sys.stderr)
@@ -70,6 +70,8 @@ def _message(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         extra = {"pynq": "board", "matplotlib": "notebook"}.get(error.name, "train")
         return f"package {error.name!r} is not installed; type: pip install 'pynq-qsnn[{extra}]'"
+    if isinstance(error, MemoryError) and not str(error):
+        return "out of memory; take fewer frames or a smaller batch"
     return str(error)
 
 

@@ -180,10 +180,16 @@ class _Lowering:
 
     def _weight(self, layer) -> np.ndarray:
         """Weight as a convolution over the physical source map: int8 [Co, Ci / groups, kh, kw]."""
+        shape = self.placed[self.physical[layer.source]].tensor.shape
         if isinstance(layer, Conv2d):
-            return layer.weight
-        source = self.placed[self.physical[layer.source]].tensor
-        return layer.weight.reshape(len(layer.weight), *source.shape)
+            if shape == self.network.tensors[layer.source].shape:
+                return layer.weight
+            if layer.weight.shape[2:] != (1, 1) or layer.padding or layer.groups != 1:
+                raise CapacityError(
+                    f"{layer.name}: the overlay reads a flattened map only through a 1x1 window without padding and "
+                    f"groups; this one is {layer.weight.shape[2:]}, padding {layer.padding}, groups {layer.groups}"
+                )
+        return layer.weight.reshape(len(layer.weight), *shape)
 
     def _convolve(self, layer, index: int) -> list[dict[str, int]]:
         """One instruction; a grouped convolution takes one for each run of output tiles that read the same inputs."""

@@ -115,3 +115,16 @@ def test_doctor_finds_a_missing_compiler(monkeypatch, capsys):
     monkeypatch.setenv("PATH", "/nowhere")
     assert cli("doctor") == 1
     assert "apt-get install g++" in capsys.readouterr().out
+
+
+def test_json_goes_into_a_new_folder_and_an_impossible_one_is_refused_first(trained, capsys):
+    assert cli("simulate", trained / "digits.qsnn", "--json", trained / "new" / "folder" / "row.json") == 0
+    assert (trained / "new" / "folder" / "row.json").exists()
+    with pytest.raises(SystemExit):
+        cli("simulate", trained / "digits.qsnn", "--json", trained / "digits.qsnn" / "row.json")
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_fine_tuning_starts_from_a_run_folder(trained, tmp_path):
+    arguments = ("--init-from", trained / "run", "--epochs", 1, "--warmup-epochs", 0.5, "--spike-bits", 1)
+    assert cli("train", "--output-dir", tmp_path / "tuned", *arguments) == 0

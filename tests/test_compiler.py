@@ -35,6 +35,8 @@ from pynq_qsnn.packing import (
     unpack_trains,
 )
 from pynq_qsnn.program import Program
+from pynq_qsnn.reference import Reference
+from pynq_qsnn.runtime.csim import CsimExecutor
 
 CONFIG = load_config()
 SMALL = dataclasses.replace(CONFIG, name="small", output_lanes=16, slots=2, activation_banks=2)
@@ -499,3 +501,28 @@ def test_a_program_of_other_arithmetic(tmp_path):
     resaved(tmp_path, other)
     with pytest.raises(SpecMismatch, match="1" * 64):
         Program.load(tmp_path / "bad.qprog")
+
+
+def _flat_convolution(kernel: int, padding: int = 0) -> Network:
+    """4x2x2 -> Flatten -> convolution of 16 channels -> head."""
+    rng = np.random.default_rng(3)
+
+    def affine(channels):
+        return Affine(rng.integers(2000, 4000, channels), np.full(channels, 4), np.zeros(channels, np.int64))
+
+    def weight(*shape):
+        return rng.integers(-127, 128, shape).astype(np.int8)
+
+    conv = Conv2d("conv", "flat", weight(16, 16, kernel, kernel), 8, Neuron(affine(16), s_max=3), 2, padding=padding)
+    head = Head("head", "conv", weight(10, 16), 8, affine(10))
+    return Network("flat", TensorType((4, 2, 2), 8, 1, 255), 1, (Flatten("flat", INPUT), conv, head))
+
+
+def test_a_convolution_of_a_flattened_map_is_right_or_refused():
+    network = _flat_convolution(1)
+    frames = np.random.default_rng(0).integers(0, 256, (5, 4, 2, 2), dtype=np.uint8)
+    executor = CsimExecutor().load(compile_network(network))
+    assert np.array_equal(executor.run(frames), Reference().load(network).run(frames))
+    executor.close()
+    with pytest.raises(CapacityError, match="conv: .*flattened map"):
+        compile_network(_flat_convolution(3, padding=1))

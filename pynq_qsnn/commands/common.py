@@ -49,7 +49,17 @@ def add_frame_arguments(parser: argparse.ArgumentParser, frames: int | None) -> 
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
     """--json FILE."""
-    parser.add_argument("--json", metavar="FILE", help="also write the rows to FILE")
+    parser.add_argument("--json", metavar="FILE", type=_writable, help="also write the rows to FILE")
+
+
+def _writable(text: str) -> str:
+    """Refuse before the work, not after it, a file that could not be written."""
+    folder = Path(text).absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if Path(text).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text} cannot be written: {folder} is not a folder of yours, or it is one")
+    return text
 
 
 def _positive(text: str) -> int:
@@ -127,5 +137,6 @@ def provenance() -> dict:
 def write_json(path: str | None, content) -> None:
     """Write JSON atomically; nothing when ``path`` is None."""
     if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(Path(path)) as file:
             file.write(json.dumps(content, indent=1).encode() + b"\n")

@@ -59,6 +59,17 @@ def layer_rows(network: Network) -> list[dict]:
     return rows
 
 
+def memory_use(program: Program, config: HardwareConfig) -> dict:
+    """Activation words that the program touches in each bank, and bytes of its weight memory."""
+    ends = []
+    for index in range(program.num_instructions):
+        fields = program.instruction(index)
+        words = fields["receive_words"] // config.activation_banks
+        words += fields["quadruples"] * fields["output_channel_tiles"] * fields["output_train_words"]
+        ends.append(fields["output_base"] + words)
+    return {"activation_words": max(ends), "weight_bytes": program.weights.nbytes}
+
+
 def print_program(program: Program, config: HardwareConfig) -> list[dict]:
     """Print the instructions with their predicted cycles; return the rows."""
     rows = []
@@ -79,5 +90,10 @@ def print_program(program: Program, config: HardwareConfig) -> list[dict]:
         f"\n{macs / 1e6:.2f} MMAC, {cycles:,} cycles a frame predicted: {config.clock_mhz * 1e6 / cycles:,.0f} fps, "
         f"{cycles / config.clock_mhz / 1e3:.3f} ms at {config.clock_mhz} MHz (closed form, overlay {config.name}; "
         "no board has confirmed it)"
+    )
+    memory = memory_use(program, config)
+    print(
+        f"activation memory: {memory['activation_words']:,} of {config.activation_bank_words:,} words a bank; "
+        f"weights and channel parameters: {memory['weight_bytes']:,} bytes"
     )
     return rows

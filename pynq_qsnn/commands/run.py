@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from ..errors import DeviceError
+from ..runtime.bench import measure_overlay
 from .common import (
     accuracy_percent,
     add_frame_arguments,
@@ -64,15 +65,18 @@ def run(args):
         batches = [frames[i : i + args.batch] for i in range(0, len(frames), args.batch)]
         parts = progress(overlay.stream(batches), total=len(batches), unit="batch")
         logits = np.concatenate(list(parts))
-        layers, report = overlay.layer_cycles(), overlay.throughput_test(frames[: args.batch], num_batches=1)
+        layers = overlay.layer_cycles()
+        measured = measure_overlay(overlay, frames[: args.batch])
     columns = {"layer": "layer", "opcode": "instruction", "cycles": "cycles", "predicted_cycles": "predicted"}
     print(format_table(layers, columns))
     accuracy = accuracy_percent(logits, labels)
     print(
-        f"\n{len(frames)} frames, {report['fps']:,.0f} fps, latency {report['latency_us_p50'] / 1e3:.3f} ms at "
-        f"{report['clock_mhz']:g} MHz, {report['method']}" + ("" if labels is None else f", accuracy {accuracy:.2f} %")
+        f"\n{measured.executor}: {len(frames)} frames, {measured.fps:,.0f} fps in batches of {measured.batch_size}, "
+        f"latency of one frame {measured.latency_ms_p50:.3f} ms, {measured.method}"
+        + ("" if labels is None else f", accuracy {accuracy:.2f} %")
     )
-    row = {"executor": "KV260", **report, "frames": len(frames), "accuracy_percent": accuracy, "layers": layers}
+    row = {k: v for k, v in vars(measured).items() if k != "logits"}
+    row.update(frames=len(frames), accuracy_percent=accuracy, layers=layers)
     if args.check:
         from ..reference import Reference
 

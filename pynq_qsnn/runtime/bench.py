@@ -11,6 +11,7 @@ import numpy as np
 from . import measure
 
 MEASURED_HOST = "measured (host)"
+BOARD_LATENCY_FRAMES = 16
 MINIMUM_SECONDS = 1.0  # shorter runs are repeated: a single short one mostly measures the machine's mood
 
 
@@ -77,7 +78,8 @@ def measure_overlay(overlay, frames: np.ndarray) -> Measurement:
     """Figures of a :class:`~pynq_qsnn.runtime.driver.QsnnOverlay` from the kernel's own time log, batch by batch.
 
     fps: frames over the clocks between the first instruction's start and the last one's end of each batch; the host's
-    packing and copying is not in it.  Latency: each frame's first start to last end.
+    packing and copying is not in it.  Latency: first start to last end of frames that are sent alone (batch 1), so
+    that no weights of a next frame are fetched meanwhile.
     """
     logits, cycles, latencies = [], 0, []
     for first in range(0, len(frames), overlay.batch_size):
@@ -86,7 +88,10 @@ def measure_overlay(overlay, frames: np.ndarray) -> Measurement:
         logits.append(overlay.read_logits())
         log = overlay.time_log()
         cycles += int(log[:, :, 1].max()) - int(log[:, :, 0].min())
-        latencies.append(measure.latencies_us(log, overlay.clock_mhz))
+    for frame in frames[:BOARD_LATENCY_FRAMES]:
+        overlay.write_packed(overlay.pack(frame[None]))
+        overlay.execute_on_buffers()
+        latencies.append(measure.latencies_us(overlay.time_log(), overlay.clock_mhz))
     p50, p99 = np.percentile(np.concatenate(latencies) / 1e3, [50, 99])
     return Measurement(
         executor=f"{'emulated KV260' if overlay.is_emulated else 'KV260'} at {overlay.clock_mhz:g} MHz",

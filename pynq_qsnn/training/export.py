@@ -10,7 +10,6 @@ channel. The weights stay the integers that Brevitas trained; folding batch norm
 them. Batch norm is read in its evaluation form (running statistics), whatever mode the model is in.
 """
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import numpy as np
 import torch
 
 from ..data import load_dataset
-from ..errors import ConfigError, ModelFileError, NetworkError, ToolMissing
+from ..errors import ConfigError, NetworkError, ToolMissing
 from ..network import INPUT, Conv2d, Flatten, Linear, Network, Pool, Skip, TensorType
 from ..network import Head as IntegerHead
 from ..neuron import INT32_MAX, THRESHOLD, Affine, Neuron
@@ -27,7 +26,7 @@ from . import layers
 from .card import model_card
 from .evaluate import evaluate
 from .fixed_point import to_bias, to_multiplier
-from .loop import LAST_NAME, load_model
+from .loop import find_checkpoint, load_model
 
 PIXEL_SCALE = 1 / 255  # training divides the 8-bit pixels by 255
 LOGIT_FRACTION_BITS = 16  # resolution of the logits; fewer where they would leave int32
@@ -71,17 +70,7 @@ def export_checkpoint(checkpoint, output, onnx: str | None = None) -> Network:
 
 def load_checkpoint(path):
     """(model in evaluation mode, state) of a checkpoint file or of a run's output folder. Raises ModelFileError."""
-    path = Path(path)
-    if not path.is_dir():
-        return load_model(path)
-    if (path / LAST_NAME).exists():
-        return load_model(path / LAST_NAME)
-    try:
-        config = json.loads((path / "config.json").read_text())["config"]
-        checkpoint = Path(config["checkpoint_dir"]) / LAST_NAME
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelFileError(f"{path} holds neither {LAST_NAME} nor a config.json that says where it is") from error
-    return load_model(checkpoint)
+    return load_model(find_checkpoint(path))
 
 
 def _executor(network: Network):

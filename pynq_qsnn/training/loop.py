@@ -123,8 +123,21 @@ def load_model(path):
 
 def load_weights(model, path) -> None:
     """Start from a checkpoint of the same topology, whatever its bit allocation."""
-    tensors, _ = checkpoint.load_checkpoint(path)
+    tensors, _ = checkpoint.load_checkpoint(find_checkpoint(path))
     _load_state(model, tensors, path)
+
+
+def find_checkpoint(path) -> Path:
+    """The checkpoint file itself, or that of a run's output folder. Raises ModelFileError."""
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    if (path / LAST_NAME).exists():
+        return path / LAST_NAME
+    try:
+        return Path(json.loads((path / "config.json").read_text())["config"]["checkpoint_dir"]) / LAST_NAME
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelFileError(f"{path} holds neither {LAST_NAME} nor a config.json that says where it is") from error
 
 
 def learning_rate_at(step: int, num_steps: int, warmup_steps: int, peak: float) -> float:
