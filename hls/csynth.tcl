@@ -1,4 +1,5 @@
-# C simulation, C synthesis and IP export of the kernel:  vitis_hls -f csynth.tcl   (or: make csynth)
+# C simulation, C synthesis and IP export of the kernel:  make csynth
+# (that is: vitis-run --mode hls --tcl csynth.tcl, or vitis_hls -f csynth.tcl)
 #
 # Vitis HLS 2023.2 to 2024.2. Part and clock come from the overlay's config.json. Writes the IP below
 # qsnn_project/solution/impl/ip, where overlays/kv260/build.tcl looks for it. Untested: see README.md.
@@ -10,8 +11,23 @@ proc fail {message} {
   exit 1
 }
 
-if {![regexp {^(2023\.2|2024\.[12])} [version -short]]} {
-  fail "this is Vitis HLS [version -short]; use 2023.2, 2024.1 or 2024.2"
+# From the tool, or from the folder that its settings script names: not every way to start it has the command.
+proc tool_version {} {
+  set pattern {\d{4}\.\d(\.\d+)?}
+  if {![catch {version -short} answer] && [regexp $pattern $answer found]} {
+    return $found
+  }
+  foreach variable {XILINX_HLS XILINX_VITIS} {
+    if {[info exists ::env($variable)] && [regexp $pattern $::env($variable) found]} {
+      return $found
+    }
+  }
+  fail "cannot tell the version of Vitis HLS: no answer to `version`, none in XILINX_HLS or XILINX_VITIS;\
+    source the tool's settings64.sh"
+}
+set tool_version [tool_version]
+if {![regexp {^(2023\.2|2024\.[12])} $tool_version]} {
+  fail "this is Vitis HLS $tool_version; use 2023.2, 2024.1 or 2024.2"
 }
 
 # One "key": value of a flat JSON file; values are a string or a number.

@@ -243,13 +243,16 @@ class HardwareConfig:
         need(self.bus_bits == WORD_BITS, f"bus_bits is {self.bus_bits}, the records are laid out for {WORD_BITS}")
         need(self.input_lanes * 8 == WORD_BITS, f"input_lanes is {self.input_lanes}, a word holds {WORD_BITS // 8}")
         need(self.slots == self.activation_banks, "slots must equal activation_banks: one bank feeds one slot")
-        need(self.slots % 2 == 0, f"slots is {self.slots}, must be even: one DSP multiplies two slots")
-        need(self.output_lanes % self.input_lanes == 0, "output_lanes must be a multiple of input_lanes")
-        # Packing two products 18 bits apart is exact while a cascade's low sum stays inside 18 signed bits.
         need(
-            self.input_lanes % self.cascade_length == 0 and self.cascade_length * 255 * 127 < 1 << 17,
-            f"cascade_length is {self.cascade_length}, must divide input_lanes and keep 255 * 127 * n below 2**17",
+            self.slots >= 2 and self.slots & (self.slots - 1) == 0,
+            f"slots is {self.slots}, must be 2, 4, 8, ...: one DSP multiplies two, a column's bank is its low bits",
         )
+        need(
+            self.output_lanes in (self.input_lanes, 2 * self.input_lanes),
+            f"output_lanes is {self.output_lanes}, must be input_lanes ({self.input_lanes}) or twice that",
+        )
+        # Packing two products 18 bits apart is exact while a cascade's low sum stays inside 18 signed bits: 4 at most.
+        need(self.cascade_length == 4, f"cascade_length is {self.cascade_length}, the kernel adds 4 products a cascade")
         need(self.block_groups >= self.maximum_steps, "block_groups must hold all steps of a pixel")
         need(self.weight_tile_beats <= self.minimum_groups, "a weight tile must load within minimum_groups cycles")
         need(

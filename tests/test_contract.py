@@ -97,17 +97,17 @@ def test_negative_fields_are_twos_complement_and_overflow_is_refused():
 
 OTHER_VALUES = {
     "name": "other", "part": "xck24-ubva530-2LV-c", "board_part": "other", "clock_mhz": 300, "bus_bits": None,
-    "slots": (2, "activation_banks"), "input_lanes": None, "output_lanes": 16, "cascade_length": 2, "block_groups": 64,
-    "minimum_groups": 16, "activation_banks": (2, "slots"), "activation_bank_words": 4096, "weight_buffer_words": 1024,
-    "maximum_channels": 1024, "maximum_steps": 16, "maximum_kernel": 8, "dma_length_bits": 23, "address_bits": 36,
-    "resources": {"dsp": 0},
+    "slots": (2, "activation_banks"), "input_lanes": None, "output_lanes": 16, "cascade_length": None,
+    "block_groups": 64, "minimum_groups": 16, "activation_banks": (2, "slots"), "activation_bank_words": 4096,
+    "weight_buffer_words": 1024, "maximum_channels": 1024, "maximum_steps": 16, "maximum_kernel": 8,
+    "dma_length_bits": 23, "address_bits": 36, "resources": {"dsp": 0},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("entry", [field.name for field in dataclasses.fields(hwspec.HardwareConfig)])
 def test_fingerprint_changes_with_every_config_entry(entry):
     other = OTHER_VALUES[entry]
-    if other is None:  # fixed by the 128-bit words: another value is refused
+    if other is None:  # fixed by the 128-bit words or the kernel: another value is refused
         with pytest.raises(ConfigError, match=entry):
             dataclasses.replace(CONFIG, **{entry: getattr(CONFIG, entry) * 2})
         return
@@ -180,9 +180,13 @@ def refuse(tmp_path, content: str, match: str):
         ({"input_lanes": 8}, "input_lanes is 8"),
         ({"slots": 8}, "activation_banks"),
         ({"slots": 3, "activation_banks": 3}, "slots is 3"),
-        ({"output_lanes": 24}, "multiple of input_lanes"),
+        ({"slots": 1, "activation_banks": 1}, "slots is 1"),
+        ({"slots": 6, "activation_banks": 6}, "slots is 6"),
+        ({"output_lanes": 24}, "output_lanes is 24"),
+        ({"output_lanes": 64, "minimum_groups": 16}, "output_lanes is 64"),
         ({"cascade_length": 8}, "cascade_length is 8"),
         ({"cascade_length": 3}, "cascade_length is 3"),
+        ({"cascade_length": 2}, "cascade_length is 2"),
         ({"maximum_steps": 64}, "hold all steps"),
         ({"minimum_groups": 7}, "within minimum_groups"),
         ({"block_groups": 256}, "exceed their fields"),

@@ -9,11 +9,15 @@
 //     v[4 slots] = initial membrane
 //     for step, slot:   v = charge(v, scale(sum));  fire;  v = reset(v)
 //
-// All steps of a quadruple come before the next, so the membrane never leaves its registers. With one input step and
+// All steps of a quadruple come before the next, so the membrane never leaves this stage. With one input step and
 // T > 1 (a static image) the sums are held and replayed. The head sums its currents over the steps instead of firing.
 //
-// II = 1: the membrane of a slot is read kSlots = 4 iterations after it was written, which is room for charge (one
-// 36-bit sum and a saturation), fire and reset; scale and residual are feed-forward.
+// II = 1: the membrane of a slot is read kSlots = 4 iterations after it was written: one cycle for the read, three for
+// charge (one 36-bit sum and a saturation), fire and reset; scale and residual are feed-forward. The slots of a lane
+// share one LUTRAM, because DEPENDENCE tells the scheduler of that distance only where the access is a memory's. As
+// registers, whether indexed by slot or shifted as a delay line, the membranes would be scalars, each carried from one
+// iteration to the next: a recurrence of distance 1, with all of charge, fire and reset in one cycle.
+// The logits are such scalars. Their recurrence is one selected 32-bit sum, which fits in a cycle.
 void integrate(const Instruction d, hls::stream<word_t>& parameters, hls::stream<PartialSum>& partial_sums,
                hls::stream<Residual>& current_residuals, hls::stream<Fired>& fired, hls::stream<Logits>& logits) {
   ChannelParameters channel[kMaximumOutputTiles][kOutputLanes];
@@ -21,8 +25,9 @@ void integrate(const Instruction d, hls::stream<word_t>& parameters, hls::stream
   HLS(AGGREGATE variable = channel compact = bit)
   HLS(BIND_STORAGE variable = channel type = ram_2p impl = lutram)
   int32_t membrane[kSlots][kOutputLanes];
-  HLS(ARRAY_PARTITION variable = membrane complete dim = 0)
-  int64_t logit[kOutputLanes];
+  HLS(ARRAY_PARTITION variable = membrane complete dim = 2)
+  HLS(BIND_STORAGE variable = membrane type = ram_2p impl = lutram)
+  uint32_t logit[kOutputLanes];  // the low half of the sum is the result: modulo 2^32 is exact
   HLS(ARRAY_PARTITION variable = logit complete)
 
 load_parameters:
@@ -66,7 +71,7 @@ charge_fire_reset:
       const int32_t charged = charge(v, u, extra, d.leak_enable, d.leak_shift);
       codes.code[lane] = fire(charged, d.s_max);
       membrane[slot][lane] = reset(charged, codes.code[lane], d.reset_mode == hw::reset::kZero);
-      if (slot == 0) logit[lane] = (step == 0 ? 0 : logit[lane]) + int64_t(u);
+      if (slot == 0) logit[lane] = (step == 0 ? 0 : logit[lane]) + uint32_t(int64_t(u));
       result.sum[lane] = int32_t(logit[lane]);
     }
     if (!d.head) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -55,19 +56,48 @@ def test_kernel_sources_stay_synthesizable():
 
 
 @pytest.mark.skipif(shutil.which("tclsh") is None, reason="no tclsh: apt-get install tcl")
-@pytest.mark.parametrize("version, runs", [("2023.2", True), ("2024.2.1", True), ("2022.2", False), ("2025.1", False)])
-def test_csynth_script(version, runs):
+@pytest.mark.parametrize(
+    "version, variables, refusal",
+    [
+        ("2023.2", {}, None),
+        ("2024.2.1", {"XILINX_HLS": "/tools/Vitis_HLS/2022.2"}, None),
+        ("2022.2", {"XILINX_HLS": "/tools/Vitis_HLS/2023.2"}, "this is Vitis HLS 2022.2"),
+        ("2025.1", {}, "this is Vitis HLS 2025.1"),
+        ("", {"XILINX_HLS": "/tools/Vitis_HLS/2023.2"}, None),
+        ("", {"XILINX_VITIS": "/tools/Vitis/2024.2"}, None),
+        ("", {"XILINX_VITIS": "/tools/2025.1/Vitis"}, "this is Vitis HLS 2025.1"),
+        ("", {"XILINX_VITIS": "/tools/Vitis"}, "cannot tell the version"),
+        ("", {}, "cannot tell the version"),
+    ],
+)
+def test_csynth_script(version, variables, refusal):
     command = ["tclsh", str(COMMANDS), str(HLS / "csynth.tcl"), version]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode == 0) == runs, done.stdout + done.stderr
-    if not runs:
-        assert f"this is Vitis HLS {version}" in done.stdout
+    variables = {"XILINX_HLS": "", "XILINX_VITIS": "", **variables}
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == (refusal is None), done.stdout + done.stderr
+    if refusal:
+        assert refusal in done.stdout
         return
     config = json.loads(Path(DEFAULT_CONFIG).read_text())
     assert f"set_part {config['part']}" in done.stdout
     assert f"create_clock -period {1000 / config['clock_mhz']:.3f}" in done.stdout
     added = set(re.findall(r"add_files \S*/(\w+\.cpp)", done.stdout))
     assert added == {path.name for path in (HLS / "src").glob("*.cpp")}
+
+
+@pytest.mark.parametrize(
+    "tools, command", [(["vitis-run", "vitis_hls"], "vitis-run --mode hls --tcl"), ([], "vitis_hls -f")]
+)
+def test_csynth_prefers_vitis_run(tmp_path, tools, command):
+    for name in ("make", "sh"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    for tool in tools:
+        (tmp_path / tool).touch(mode=0o755)
+    words = ["make", "-n", "--no-print-directory", "-C", str(HLS), "csynth"]
+    for more, expected in (([], command), (["HLS_RUN=other -f"], "other -f")):
+        environment = {"PATH": str(tmp_path)}
+        done = subprocess.run([*words, *more], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout == f"{expected} csynth.tcl\n"
 
 
 @pytest.mark.skipif(shutil.which("clang-format") is None, reason="no clang-format: pip install clang-format")
