@@ -16,6 +16,7 @@ from .files import cache_dir
 from .hwspec import load_config
 from .paths import resource
 from .runtime.csim import ap_types
+from .runtime.machine import board_names, is_kv260
 
 PYTHON_RANGE = ((3, 10), (3, 12))
 
@@ -114,12 +115,8 @@ def _package(name: str, extra: str, purpose: str) -> Check:
 
 
 def _board() -> Check:
-    compatible = Path("/proc/device-tree/compatible")
-    names = compatible.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip() if compatible.exists() else ""
-    good = "kv260" in names.lower() or "k26" in names.lower()
-    return Check(
-        "KV260", good, names or f"no device tree, {platform.machine()}", "use the emulated board", optional=True
-    )
+    found = board_names() or f"no device tree, {platform.machine()}"
+    return Check("KV260", is_kv260(), found, "use the emulated board", optional=True)
 
 
 def _bitstream() -> Check:

@@ -21,6 +21,7 @@ from ..packing import WORD_BYTES, pack_frames, unpack_results
 from ..paths import resource
 from ..program import Program
 from .native_build import build
+from .status import describe_status
 
 AP_TYPES_VARIABLE = "PYNQ_QSNN_AP_TYPES"
 # (package, folder inside it): the two wheels that ship the Apache-2.0 ap_int headers. hls4ml's is pure Python.
@@ -313,13 +314,6 @@ class CsimExecutor:
             if beat[1] != (index == frames * beats - 1):
                 raise DeviceError(f"TLAST is {beat[1]} on result beat {index} of {frames * beats}")
         return np.frombuffer(bytes(data), np.uint8).reshape(frames, beats, WORD_BYTES)
-
-
-def describe_status(status: int) -> str:
-    """Status register in words."""
-    code, index = status & 255, status >> 8
-    name, meaning = next(((n, m) for n, (c, m) in STATUS.items() if c == code), ("?", "not a status of this contract"))
-    return f"{name} ({meaning}), instruction {index}"
 
 
 assert WORD_BITS == 8 * WORD_BYTES

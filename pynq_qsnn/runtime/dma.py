@@ -84,13 +84,17 @@ class FrameStream:
             parts.append(f"{name} {state}, DMASR {status:#x}")
         return "; ".join(parts)
 
+    def stop(self) -> None:
+        """Reset both channels: they end what is open on the memory bus, and halt. Raises DeviceTimeout."""
+        self._registers.write("MM2S_DMACR", RESET)
+        self._wait("MM2S_DMACR", RESET, "reset")
+
     def reset(self) -> None:
         """Reset and restart both channels: the only thing that clears an error or ends a stuck transfer.
 
         Raises DeviceTimeout when the DMA does not come back, as without a clock.
         """
-        self._registers.write("MM2S_DMACR", RESET)
-        self._wait("MM2S_DMACR", RESET, "reset")
+        self.stop()
         for name, channel in (("MM2S", self._send), ("S2MM", self._receive)):
             # pynq's start() polls without end, so it is called only where the channel is known to run
             self._registers.write(f"{name}_DMACR", RUN)

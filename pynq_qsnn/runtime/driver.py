@@ -27,7 +27,7 @@ from .dma import FrameStream
 from .ip import QsnnKernel
 from .loading import LoadedModel, read_program
 from .locate import find_bitfile, find_device, find_ip, is_emulated, open_emulated_board
-from .pipeline import run_batches
+from .pipeline import INTERRUPTED, run_batches
 from .runner import Runner
 
 MEASURED, EMULATED = "measured (board)", "emulated (cycle model)"
@@ -183,17 +183,21 @@ class QsnnOverlay(Overlay):
         """Logits of each item of ``batches``, in order; at most two batches are in memory.
 
         The next batch is packed and copied while the PL works on the one before. Leaving early (close, an exception,
-        Ctrl-C) waits for the batch in the PL and drops it. Another call on the overlay ends the stream: it then raises
-        DeviceError when it is asked for more.
+        Ctrl-C) waits for the batch in the PL and drops it. wait, read_logits, time_log and layer_cycles do not
+        disturb it. Another call on the overlay ends the stream: it then raises DeviceError when it is asked for more.
         """
         model, turn = self._need_model(), self._take_turn()
-        for logits in run_batches(self._runner, model, self._chunks(batches), self._unpack):
+        for logits in run_batches(self._runner, model, self._chunks(batches, turn), self._unpack):
             yield logits
-            if self._turn is not turn:
-                raise DeviceError("another call ran while this stream was open: finish or close() the stream first")
+            self._check_turn(turn)
 
-    def _chunks(self, batches: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
+    def _check_turn(self, turn: object) -> None:
+        if self._turn is not turn:
+            raise DeviceError(INTERRUPTED)
+
+    def _chunks(self, batches: Iterable[np.ndarray], turn: object) -> Iterator[tuple[np.ndarray, bool]]:
         for frames in batches:
+            self._check_turn(turn)  # the source may have called the overlay
             check_frames(frames, self.program.network)
             for first in range(0, len(frames), self._batch_size):
                 last = first + self._batch_size
@@ -204,10 +208,14 @@ class QsnnOverlay(Overlay):
         return pack_frames(frames, self.program.network, self._config)
 
     def write_packed(self, packed: np.ndarray) -> None:
-        """Copy up to batch_size packed frames into the input buffer, for :meth:`execute_on_buffers`."""
+        """Copy up to batch_size packed frames into the input buffer, for :meth:`execute_on_buffers`.
+
+        Logits and time log of the batch before can then no longer be read.
+        """
         if not 1 <= len(packed) <= self._batch_size:
             raise ConfigError(f"{len(packed)} frames, the input buffer holds 1..{self._batch_size} (batch_size)")
         model, _ = self._need_model(), self._take_turn()
+        self._runner.finished = None  # its buffers may be the ones filled here
         model.slots[0].fill(packed)
 
     def execute_on_buffers(self, asynch: bool = False) -> None:
@@ -280,7 +288,7 @@ class QsnnOverlay(Overlay):
             if not self._closed:
                 self._runner.wait()
         finally:
-            self._closed = True
+            self._closed, self._turn = True, object()
             if self._model is not None:
                 self._model.free()
                 self._model = None

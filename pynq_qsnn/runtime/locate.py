@@ -11,6 +11,7 @@ from pynq.pl_server.device import Device
 from ..errors import DeviceError, OverlayMissing
 from ..hwspec import HardwareConfig
 from ..paths import resource
+from .machine import is_kv260
 
 DEFAULT_BITFILE = resource("overlays", "kv260", "qsnn_kv260.bit")
 EMULATED_MARK = b"_emulated;"
@@ -63,11 +64,16 @@ def find_ip(overlay, kind: str):
 
 
 def open_emulated_board(bitfile_name: str | None, config: HardwareConfig):
-    """Stand-in for the board that this machine lacks. Raises DeviceError when a real bitstream was named."""
+    """Stand-in for the board that this machine lacks. Raises DeviceError on a KV260, and for a named bitstream."""
+    if is_kv260():
+        raise DeviceError(
+            "this is a KV260, but pynq finds no device on it: run as root in the PYNQ environment (sudo -E ...). Or "
+            "open the emulated board on purpose: `with pynq_qsnn.emulator.open_board(): QsnnOverlay()`."
+        )
     if bitfile_name is not None:
         raise DeviceError(
-            f"no PYNQ device on this machine to load {bitfile_name} on. On a KV260: run as root in the PYNQ "
-            "environment. On a PC: leave bitfile_name out to use an emulated KV260."
+            f"no PYNQ device on this machine to load {bitfile_name} on; leave "
+            "bitfile_name out to use an emulated KV260."
         )
     from ..emulator import open_board
 

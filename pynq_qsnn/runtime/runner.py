@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from ..errors import ConfigError, DeviceError, DeviceTimeout, SpecMismatch
 from ..hwspec import STATUS
@@ -13,6 +14,7 @@ from .deadline import wait_until
 from .dma import FrameStream
 from .ip import QsnnKernel
 from .loading import LoadedModel
+from .status import describe_status
 
 
 class Runner:
@@ -88,21 +90,20 @@ class Runner:
         self.calls += 1
         return self.calls
 
-    def wait(self) -> Slot | None:
-        """Wait for the batch that is running, if any; returns its buffers.
+    def wait(self) -> None:
+        """Wait for the batch that is running, if any; it is then ``finished``.
 
         Raises DmaError, DeviceError or DeviceTimeout within the deadline; the overlay is then usable again.
         """
         slot = self.running
         if slot is None:
-            return None
+            return
         try:
             self._finish(slot)
         except BaseException:
             self.recover()
             raise
         self.running, self.finished = None, slot
-        return slot
 
     def _finish(self, slot: Slot) -> None:
         def call_ended() -> bool:
@@ -131,23 +132,22 @@ class Runner:
 
     def _check_status(self, program: Program) -> None:
         status = self.kernel.output("status")
-        code, index = status & 0xFF, status >> 8
-        if code == STATUS["OK"][0]:
-            return
-        name, meaning = next(((k, text) for k, (c, text) in STATUS.items() if c == code), ("?", "unknown status"))
-        layer = program.steps[index].layer if index < len(program.steps) else "?"
-        raise DeviceError(
-            f"the kernel stopped with status {code} {name}: {meaning}; instruction {index} of layer {layer!r}. The "
-            "program in device memory is damaged or was compiled wrongly: load the model again, else compile it again."
-        )
+        if status & 0xFF != STATUS["OK"][0]:
+            raise DeviceError(
+                f"the kernel stopped with status {describe_status(status, program)}. The program in device memory is "
+                "damaged or was compiled wrongly: load the model again, else compile it again."
+            )
 
     def recover(self) -> None:
         """Make the overlay usable after an error.
 
         A reset of the DMA does not empty the kernel's stream registers, and nothing but a new bitstream stops a hung
-        ap_ctrl_hs kernel: so the bitstream is loaded again unless both sides were at rest.
+        ap_ctrl_hs kernel: so the bitstream is loaded again unless both sides were at rest. The DMA is stopped before
+        that, because a transfer that is open when the PL disappears can block a memory port of the PS until a reboot.
         """
         self.running = self.finished = None
         if not (self.kernel.idle and self.stream.at_rest):
+            with suppress(DeviceTimeout):  # a DMA that does not even reset is what the bitstream is loaded for
+                self.stream.stop()
             self._reload()
         self.stream.reset()

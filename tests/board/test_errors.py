@@ -41,6 +41,21 @@ def test_hung_kernel(overlay, board, frames, check_right, bounded):
     check_right()
 
 
+def test_open_transfers_end_before_the_bitstream_is_loaded(overlay, board, frames, monkeypatch, check_right):
+    download, states = overlay.download, []
+
+    def recorded_download():
+        states.append(overlay._runner.stream.describe())
+        download()
+
+    monkeypatch.setattr(overlay, "download", recorded_download, raising=False)
+    board.faults.kernel_hangs = 1
+    with pytest.raises(DeviceTimeout):
+        overlay.execute(frames)
+    assert len(states) == 1 and "MM2S halted" in states[0] and "S2MM halted" in states[0]
+    check_right()
+
+
 def test_kernel_that_hangs_again_and_again(overlay, board, frames, check_right):
     for _ in range(3):
         board.faults.kernel_hangs = 1

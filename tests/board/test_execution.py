@@ -71,6 +71,14 @@ def test_buffers_in_steps(overlay, frames, logits):
         overlay.write_packed(overlay.pack(frames[: BATCH_SIZE + 1]))
 
 
+def test_new_frames_have_no_results_before_they_ran(overlay, frames):
+    overlay.execute(frames[:1])
+    overlay.write_packed(overlay.pack(frames[1:4]))
+    for read in (overlay.read_logits, overlay.time_log, overlay.layer_cycles):
+        with pytest.raises(ConfigError, match="no batch has finished"):
+            read()
+
+
 def test_asynchronous_call_returns_while_the_kernel_runs(overlay, board, frames, logits):
     overlay.write_packed(overlay.pack(frames[:2]))
     board.faults.dma_stall = "mm2s"  # the kernel waits for frames

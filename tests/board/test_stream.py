@@ -90,6 +90,68 @@ def test_another_call_ends_the_stream(overlay, frames, logits):
         next(stream)
 
 
+@pytest.mark.parametrize("name", ["wait", "read_logits", "time_log", "layer_cycles"])
+def test_looking_at_the_batch_that_runs_loses_nothing(overlay, frames, logits, name):
+    batches = items(frames, (3, 1, 2, 4, 1))
+    expected = items(logits, (3, 1, 2, 4, 1))
+    results = []
+    for result in overlay.stream(batches):
+        results.append(result)
+        seen = getattr(overlay, name)()
+        if name == "read_logits":
+            assert np.array_equal(seen, expected[min(len(results), 4)])
+        if name == "time_log":
+            assert len(seen) == len(expected[min(len(results), 4)])
+    assert len(results) == len(batches)
+    assert all(np.array_equal(result, right) for result, right in zip(results, expected))
+
+
+@pytest.mark.parametrize("name", ["wait", "read_logits", "time_log", "layer_cycles"])
+def test_source_looks_at_the_batch_that_runs(overlay, frames, logits, name):
+    def source():
+        for i, batch in enumerate(items(frames, (4, 4, 3))):
+            if i:
+                getattr(overlay, name)()
+            yield batch
+
+    assert np.array_equal(np.concatenate(list(overlay.stream(source()))), logits)
+
+
+def test_batch_that_failed_in_another_call_ends_the_stream(overlay, board, frames, check_right):
+    def source():
+        yield frames[:3]
+        board.faults.kernel_hangs = 1
+        yield frames[3:5]
+        yield frames[5:7]
+
+    stream = overlay.stream(source())
+    next(stream)
+    with pytest.raises(DeviceTimeout):
+        overlay.wait()
+    with pytest.raises(DeviceError, match="another call"):
+        next(stream)
+    check_right()
+
+
+def test_source_that_runs_the_overlay_ends_the_stream(overlay, frames, logits, check_right):
+    def source():
+        yield frames[:4]
+        assert np.array_equal(overlay.execute(frames[4:]), logits[4:])
+        yield frames[4:]
+
+    with pytest.raises(DeviceError, match="another call"):
+        list(overlay.stream(source()))
+    check_right()
+
+
+def test_closing_the_overlay_ends_the_stream(overlay, frames):
+    stream = overlay.stream(items(frames, (4, 4, 3)))
+    next(stream)
+    overlay.close()
+    with pytest.raises(DeviceError):
+        next(stream)
+
+
 def test_forgotten_stream_does_not_disturb_a_later_call(overlay, frames, logits):
     forgotten = overlay.stream(items(frames, (4, 4, 3)))
     next(forgotten)

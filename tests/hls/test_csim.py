@@ -20,8 +20,9 @@ from pynq_qsnn.packing import WORD_BYTES, pack_frames
 from pynq_qsnn.paths import resource
 from pynq_qsnn.reference import Reference
 from pynq_qsnn.runtime import csim
-from pynq_qsnn.runtime.csim import CsimExecutor, KernelSimulation, build_library, describe_status
+from pynq_qsnn.runtime.csim import CsimExecutor, KernelSimulation, build_library
 from pynq_qsnn.runtime.native_build import build
+from pynq_qsnn.runtime.status import describe_status
 
 CONFIG = load_config()
 
