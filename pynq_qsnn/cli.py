@@ -68,6 +68,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _message(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
+        reader = {"sklearn": "scikit-learn", "pyarrow": "pyarrow", "PIL": "pillow", "tqdm": "tqdm"}.get(error.name)
+        if reader:
+            return f"this data set needs {reader}; type: pip install {reader}, or give frames of your own with --input"
         extra = {"pynq": "board", "matplotlib": "notebook"}.get(error.name, "train")
         return f"package {error.name!r} is not installed; type: pip install 'pynq-qsnn[{extra}]'"
     if isinstance(error, MemoryError) and not str(error):

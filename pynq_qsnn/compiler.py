@@ -203,7 +203,9 @@ class _Lowering:
             )
         padded = -(-len(weight) // config.output_lanes) * config.output_lanes
         if padded > config.maximum_channels:
-            raise CapacityError(f"{layer.name}: {padded} channels, the overlay holds {config.maximum_channels}")
+            raise CapacityError(
+                f"{layer.name}: {len(weight)} channels take {padded} lanes, the overlay holds {config.maximum_channels}"
+            )
         head = isinstance(layer, Head)
         if head:
             output = dict(

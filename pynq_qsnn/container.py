@@ -81,6 +81,8 @@ def _reading(path: Path):
         raise
     except FileNotFoundError:
         raise ModelFileError(f"no file {path}") from None
+    except PermissionError:
+        raise ModelFileError(f"{path} cannot be read: permission denied") from None
     except IsADirectoryError:
         raise ModelFileError(f"{path} is a folder, a file was expected") from None
     except (

@@ -95,7 +95,7 @@ def _contract() -> Check:
 def _cache() -> Check:
     try:
         folder = cache_dir()
-    except OSError as error:
+    except QsnnError as error:
         return Check("cache folder", False, str(error), "export PYNQ_QSNN_CACHE=/a/folder/you/can/write")
     free = shutil.disk_usage(folder).free / 2**30
     good = os.access(folder, os.W_OK) and free > 0.5

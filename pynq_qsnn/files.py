@@ -5,17 +5,27 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+from .errors import ConfigError
+
 CACHE_VARIABLE = "PYNQ_QSNN_CACHE"
 
 
 def cache_dir() -> Path:
-    """$PYNQ_QSNN_CACHE, else $XDG_CACHE_HOME/pynq_qsnn, else ~/.cache/pynq_qsnn; created when absent."""
+    """$PYNQ_QSNN_CACHE, else $XDG_CACHE_HOME/pynq_qsnn, else ~/.cache/pynq_qsnn; created when absent.
+
+    Raises ConfigError when it cannot be created or written.
+    """
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         folder = Path(chosen)
     else:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pynq_qsnn"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cache folder {folder}: {error.strerror}; set ${CACHE_VARIABLE} to one of yours") from error
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"cache folder {folder} is not writable; set ${CACHE_VARIABLE} to one of yours")
     return folder
 
 
@@ -24,9 +34,15 @@ def atomic_file(target: Path):
     """Yield a binary file that becomes `target` when the block ends well, and vanishes when it does not.
 
     The temporary file lies in the same folder, because os.replace is atomic only within one file system.
+    Raises ConfigError when nothing can be written there.
     """
     target = Path(target)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    if target.is_dir():
+        raise ConfigError(f"{target} is a folder, a file name is needed")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise ConfigError(f"{target} cannot be written: {error.strerror}") from error
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from pynq_qsnn import __version__
 from pynq_qsnn.cli import COMMANDS, main
+from pynq_qsnn.commands.common import interrupt_afterwards
 from pynq_qsnn.network import Network
 
 
@@ -128,3 +130,23 @@ def test_json_goes_into_a_new_folder_and_an_impossible_one_is_refused_first(trai
 def test_fine_tuning_starts_from_a_run_folder(trained, tmp_path):
     arguments = ("--init-from", trained / "run", "--epochs", 1, "--warmup-epochs", 0.5, "--spike-bits", 1)
     assert cli("train", "--output-dir", tmp_path / "tuned", *arguments) == 0
+
+
+@pytest.mark.parametrize("command", ("simulate", "run", "bench"))
+def test_no_frames_is_one_readable_line(trained, capsys, command):
+    np.save(trained / "empty.npy", np.zeros((0, 1, 8, 8), np.uint8))
+    assert cli(command, trained / "digits.qsnn", "--input", trained / "empty.npy") == 2
+    assert "no frames" in capsys.readouterr().err
+
+
+def test_a_folder_as_output_is_one_readable_line(trained, capsys):
+    assert cli("compile", trained / "digits.qsnn", "-o", trained) == 2
+    assert "is a folder" in capsys.readouterr().err
+
+
+def test_interrupt_during_imports_is_kept():
+    with pytest.raises(KeyboardInterrupt), interrupt_afterwards():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except BaseException:  # what Brevitas does with it
+            pass

@@ -303,7 +303,7 @@ def wide(num_steps, height, channels, *layers) -> Network:
             lambda: Network(
                 "broad", image(1, 1), 1, (conv("conv", INPUT, (2049, 1, 1, 1), padding=0), head("conv", 2049))
             ),
-            "conv: 2080 channels, the overlay holds 2048",
+            "conv: .* channels take 2080 lanes, the overlay holds 2048",
         ),
         (
             lambda: Network("frame", image(16, 182), 1, (Pool("p", INPUT, "maximum", 182, 182), head("p", 16))),

@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "__main__": ("cli",),
     "errors": (),
     "paths": (),
-    "files": (),
+    "files": ("errors",),
     "hwspec": ("errors", "paths"),
     "container": ("errors", "files"),
     "neuron": ("errors", "hwspec"),

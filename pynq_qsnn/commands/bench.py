@@ -12,7 +12,9 @@ from ..runtime.bench import Measurement, measure_host, measure_overlay
 from .common import (
     add_frame_arguments,
     add_json_argument,
+    count,
     format_table,
+    interrupt_afterwards,
     open_program,
     provenance,
     test_frames,
@@ -38,9 +40,9 @@ HOST_BATCH = 128
 
 def add_arguments(parser):
     parser.add_argument("model", help=".qsnn or program file")
-    parser.add_argument("--pl-frames", type=int, default=32, help="frames for the board (default: %(default)s)")
+    parser.add_argument("--pl-frames", type=count, default=32, help="frames for the board (default: %(default)s)")
     parser.add_argument("--checkpoint", help="also time PyTorch's float evaluation of this training checkpoint")
-    parser.add_argument("--csim", type=int, default=0, metavar="N", help="also time the HLS C simulation on N frames")
+    parser.add_argument("--csim", type=count, default=0, metavar="N", help="also time the HLS C simulation on N frames")
     add_board_arguments(parser)
     add_frame_arguments(parser, None)
     add_json_argument(parser)
@@ -71,8 +73,9 @@ def run(args):
 
 
 def _torch_run(checkpoint: str):
-    from ..training.export import load_checkpoint
-    from ..training.loop import predict_logits
+    with interrupt_afterwards():
+        from ..training.export import load_checkpoint
+        from ..training.loop import predict_logits
 
     model, _ = load_checkpoint(checkpoint)
     return lambda frames: predict_logits(model, frames).numpy()

@@ -7,8 +7,11 @@ import json
 import os
 import platform
 import shlex
+import signal
 import sys
+import threading
 import zipfile
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from ..data import DATASET_NAMES, ImageDataset, load_dataset
 from ..errors import ConfigError, DataError
 from ..files import atomic_file
 from ..network import Network
+from ..packing import check_frames
 from ..program import Program
 
 
@@ -44,7 +48,7 @@ def add_frame_arguments(parser: argparse.ArgumentParser, frames: int | None) -> 
         "--input", help="frames from a .npy file instead: uint8 [N, C, H, W] or [N, T, C, H, W]; gives no accuracy"
     )
     text = "all" if frames is None else frames
-    parser.add_argument("--frames", type=_positive, default=frames, help=f"number of frames (default: {text})")
+    parser.add_argument("--frames", type=count, default=frames, help=f"number of frames (default: {text})")
 
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
@@ -62,11 +66,10 @@ def _writable(text: str) -> str:
     return text
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
+def count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
+    return int(text)
 
 
 def test_frames(args: argparse.Namespace, network: Network) -> tuple[np.ndarray, np.ndarray | None]:
@@ -74,13 +77,16 @@ def test_frames(args: argparse.Namespace, network: Network) -> tuple[np.ndarray,
     if args.input:
         try:
             frames, labels = np.load(args.input, allow_pickle=False), None
+        except FileNotFoundError:
+            raise DataError(f"no file {args.input}") from None
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise DataError(f"{args.input} is not a .npy array: {error}") from error
+        check_frames(frames, network)
     else:
         dataset = test_split(args, network)
         frames, labels = dataset.images, dataset.labels
-    count = len(frames) if args.frames is None else args.frames
-    return frames[:count], None if labels is None else labels[:count]
+    number = len(frames) if args.frames is None else args.frames
+    return frames[:number], None if labels is None else labels[:number]
 
 
 def test_split(args: argparse.Namespace, network: Network) -> ImageDataset:
@@ -125,6 +131,22 @@ def _text(value) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) < 10 else f"{value:.2f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@contextmanager
+def interrupt_afterwards():
+    """Hold Ctrl-C back until the block ends: Brevitas swallows it while it is being imported."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pending = []
+    previous = signal.signal(signal.SIGINT, lambda *arguments: pending.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if pending:
+        raise KeyboardInterrupt
 
 
 def provenance() -> dict:

@@ -7,6 +7,8 @@ examples:
   pynq-qsnn export runs/digits -o digits.qsnn --onnx qcdq
 """
 
+from .common import interrupt_afterwards
+
 
 def add_arguments(parser):
     parser.add_argument("checkpoint", help="output folder of a training run, or its checkpoint file")
@@ -15,7 +17,8 @@ def add_arguments(parser):
 
 
 def run(args):
-    from ..training.export import export_checkpoint
+    with interrupt_afterwards():
+        from ..training.export import export_checkpoint
 
     network = export_checkpoint(args.checkpoint, args.output, onnx=args.onnx)
     print(f"{args.output}: {network.name}, {len(network.layers)} layers, T = {network.num_steps}")

@@ -18,6 +18,7 @@ from .common import (
     accuracy_percent,
     add_frame_arguments,
     add_json_argument,
+    count,
     format_table,
     open_program,
     progress,
@@ -39,7 +40,9 @@ def add_board_arguments(parser):
     """--bitfile, --emulate, --batch."""
     parser.add_argument("--bitfile", help="bitstream to load (default: the installed overlay)")
     parser.add_argument("--emulate", action="store_true", help="use the emulated board even where a board is present")
-    parser.add_argument("--batch", type=int, default=16, help="frames in one call of the kernel (default: %(default)s)")
+    parser.add_argument(
+        "--batch", type=count, default=16, help="frames in one call of the kernel (default: %(default)s)"
+    )
 
 
 @contextmanager
@@ -69,6 +72,7 @@ def run(args):
         measured = measure_overlay(overlay, frames[: args.batch])
     columns = {"layer": "layer", "opcode": "instruction", "cycles": "cycles", "predicted_cycles": "predicted"}
     print(format_table(layers, columns))
+    print("predicted: each instruction alone, an upper bound where weights bind and arrive ahead of their layer")
     accuracy = accuracy_percent(logits, labels)
     print(
         f"\n{measured.executor}: {len(frames)} frames, {measured.fps:,.0f} fps in batches of {measured.batch_size}, "

@@ -11,6 +11,7 @@ examples:
 """
 
 from ..training import options
+from .common import interrupt_afterwards
 
 
 def add_arguments(parser):
@@ -19,7 +20,8 @@ def add_arguments(parser):
 
 def run(args):
     config = options.config_from_args(args)
-    from ..training.loop import train
+    with interrupt_afterwards():
+        from ..training.loop import train
 
     result = train(config)
     print(

@@ -42,6 +42,7 @@ def apply(overlay, fclk_mhz: float | None) -> None:
     found = read_mhz()
     if abs(found - wanted) > TOLERANCE * wanted:
         raise DeviceError(
-            f"the PL clock runs at {found:g} MHz, {wanted:g} MHz was set. Another program or another PLL setting "
-            "changed it: reboot the board, or pass fclk_mhz explicitly."
+            f"the PL clock runs at {found:g} MHz, {wanted:g} MHz was set. If {wanted:g} is no exact division of the "
+            f"{IOPLL_MHZ} MHz PLL, choose another clock; else another program changed it: reboot the board, or pass "
+            "fclk_mhz explicitly."
         )
