@@ -94,7 +94,7 @@ class BoardTime:
 class PowerModel:
     """The whole board's input power, a model: idle watts, plus dynamic watts while the kernel runs.
 
-    The two figures are placeholders of the right order, measured on no board.
+    The two figures are assumptions of the right order, measured on no board.
     """
 
     VOLTS = 5.0
