@@ -258,6 +258,8 @@ class HardwareConfig:
         need(
             self.block_groups <= 255 and self.maximum_kernel <= 31, "block_groups or maximum_kernel exceed their fields"
         )
+        need(8 <= self.dma_length_bits <= 26, f"dma_length_bits is {self.dma_length_bits}, the AXI DMA counts 8 to 26")
+        need(32 <= self.address_bits <= 64, f"address_bits is {self.address_bits}, the AXI DMA addresses 32 to 64")
         need(self.activation_bank_words <= 1 << 16, "activation_bank_words exceeds the 16-bit base field")
 
     @property

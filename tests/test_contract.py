@@ -194,6 +194,8 @@ def refuse(tmp_path, content: str, match: str):
         ({"activation_bank_words": 65537}, "16-bit base"),
         ({"clock_mhz": 0}, "clock_mhz is 0"),
         ({"output_lanes": -16}, "output_lanes is -16"),
+        ({"dma_length_bits": 40}, "dma_length_bits is 40"),
+        ({"address_bits": 3}, "address_bits is 3"),
         ({"weight_buffer_words": 1024.5}, "weight_buffer_words is 1024.5"),
         ({"maximum_channels": "2048"}, "maximum_channels is '2048'"),
         ({"slots": True, "activation_banks": True}, "slots is True"),
