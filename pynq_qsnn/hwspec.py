@@ -2,7 +2,8 @@
 
 Nothing here is typed a second time. The tables below and ``overlays/kv260/config.json`` generate
 ``hls/include/hw_spec.hpp`` (``python -m pynq_qsnn.hwspec --write``) and are hashed into the fingerprint that the
-kernel, every program file and every model file carry.
+kernel and every program file carry. A model file carries the hash of ``NUMERICS`` alone, see
+:func:`numerics_fingerprint`.
 
 Word order: little endian throughout. Field 0 of a table starts at bit 0; a record fills its words from word 0 upward.
 

@@ -3,7 +3,7 @@
 
 #include "stages.hpp"
 
-// The activation memory is a true dual-port URAM outside the kernel (overlays/kv260/build.tcl): as two array arguments,
+// The activation memory is a dual-port URAM outside the kernel (overlays/kv260/build.tcl): as two array arguments,
 // one only read and one only written, it is legal in a dataflow region, where an internal array shared by two stages is
 // not. g++ passes the same memory twice.
 void qsnn_top(hls::stream<axis_word>& frames, hls::stream<axis_word>& results, const word_t* program,
