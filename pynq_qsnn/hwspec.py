@@ -13,14 +13,30 @@ never straddles a byte. Pixel (row, col) lives in bank ``col % activation_banks`
 
     base + ((row * ceil(width / banks) + col // banks) * channel_tiles + channel_tile) * train_words + w
 
-Lanes beyond the last channel are zero. Slots of one operand are ``slots`` neighbouring columns of an output row; a
-group is one slot quadruple at one time step; a block is at most ``block_groups`` groups, whose partial sums stay in the
-array. Order of work: block, output tile, kernel row, kernel column, input tile, pixel quadruple, time step.
+Lanes beyond the last channel are zero. Slots of one operand are ``slots`` neighbouring columns of an output row, a
+quadruple. A group is one clock of the array: the ``slots`` pixels of a quadruple and one chunk of their trains. A chunk
+is a code of one step in the multiplier modes, and four bit planes (a nibble: 4, 2 or 1 steps) in the mux-add mode. A
+block is at most ``block_groups`` groups, whose partial sums stay in the array. Order of work: block, array pass (one
+output tile of 32 channels; two in mode MULTIPLY4), kernel row, kernel column, input tile, quadruple, chunk. Quadruples
+follow in raster order of the computed map, frame after frame; where a 2x2 maximum is fused (``pooled``), the two rows
+of a pair alternate: row pair, column group, row of the pair.
 
-Weight memory of an instruction, in 128-bit words: ``output_tiles * output_lanes`` ChannelParameters records, then for
-each output tile and each (kernel row, kernel column, input tile) one weight tile of ``output_lanes x input_lanes``
-elements of ``storage_bits`` bits, packed from bit 0 in the order [output lane][input lane]. 1-bit elements mean
-0 -> -1, 1 -> +1; wider ones are two's complement.
+The first layer reads its image with ``kernel width x channels`` folded into the lanes, see :func:`packing.pack_frames`.
+
+Weight memory. It has two planes of 128-bit words, read by two ports in step: the 256-bit pair ``i`` is word ``i`` of
+both planes, the even plane its low half. Offsets and counts are of pairs. An instruction's pairs hold ``output_tiles *
+output_lanes`` ChannelParameters records, two a pair, then for each array pass and each (kernel row, kernel column,
+input tile) one weight tile in the order [output lane][input lane], packed from bit 0 with ``storage_bits`` bits an
+element. A tile has ``output_lanes`` rows, twice as many in mode MULTIPLY4. 1-bit elements mean 0 -> -1, 1 -> +1; wider
+ones are two's complement. On chip an element takes 8 bits (4 in mode MULTIPLY4), a beat is 512 bits, and every tile is
+``weight_tile_beats`` beats: they lie in the weight ring, a memory that ``read_weights`` fills ahead of use.
+
+Spill memory: tensors too large for the activation memory, in the word order of the frame stream.
+
+A program is a header, instructions and END. Frames come in groups of at most ``group_frames``: the instructions before
+``split`` run once a frame, those from ``split`` on once a group, with the group's frames one behind the other in
+activation memory, ``*_frame_words`` bank words apart. With ``weights_stay`` every tile of the program has its own place
+in the weight ring and is read from memory once a call.
 
 A layer's kernel rows and columns also serve fully connected layers: a linear layer on a flattened [C, H, W] map is a
 convolution with an H x W kernel.
@@ -38,7 +54,7 @@ from pathlib import Path
 from .errors import ConfigError
 from .paths import resource
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2
 PROGRAM_MAGIC = 0x4E4E5351  # "QSNN" in memory order
 DEFAULT_CONFIG = resource("overlays", "kv260", "config.json")
 
@@ -65,9 +81,17 @@ NUMERICS = {
 
 OPCODES = {
     "END": (0, "last instruction of a program"),
-    "RECEIVE": (1, "frame stream -> activation memory, word by word in address order, all banks of a column group"),
-    "CONVOLVE": (2, "for block, output tile: acc = sum of weights x codes; integrate over T; store the trains"),
+    "RECEIVE": (1, "frame stream -> activation or spill memory, word by word in address order"),
+    "CONVOLVE": (2, "for block, pass: acc = sum of weights x codes; integrate over T; store the trains"),
     "POOL": (3, "for pixel, channel tile, step: maximum, or rounded shifted sum, of a window of codes"),
+    "LOAD": (4, "spill memory -> activation memory, word by word in address order"),
+    "SAVE": (5, "activation memory -> spill memory, word by word in address order"),
+}
+
+MODES = {
+    "MULTIPLY8": (0, "W: int8 x u8, two products a DSP; a chunk is one code"),
+    "MULTIPLY4": (1, "Q: int4 x u4, four products a DSP, 64 output lanes; a chunk is one code of at most 4 bits"),
+    "MUX_ADD": (2, "M: int8 x 1 bit, eight gated sums a DSP; a chunk is a nibble: four bit planes of 4/bits steps"),
 }
 
 STATUS = {
@@ -84,6 +108,7 @@ SKIP_MODES = {
     "NONE": (0, "no residual"),
     "SPIKE": (1, "after firing: s = min(s + k, skip_s_max)"),
     "CURRENT": (2, "before firing: u += round_shift(k * skip_multiplier[c], skip_shift[c])"),
+    "IAND": (3, "after firing, 1-bit codes: s = (not s) and k"),
 }
 RESET_MODES = {"SUBTRACT": (0, "v -= s << 16"), "ZERO": (1, "v = 0 where s > 0")}
 
@@ -91,10 +116,14 @@ PROGRAM_HEADER = (
     Field("magic", 32, "PROGRAM_MAGIC"),
     Field("version", 32, "SPEC_VERSION"),
     Field("fingerprint", 64, "first 8 bytes of the contract's SHA-256, little endian"),
+    Field("split", 32, "index of the first instruction that runs once a group"),
+    Field("group_frames", 8, "frames of a full group"),
+    Field("weights_stay", 1, "1: the tiles of the whole program stay in the weight ring for the call"),
 )
 
 INSTRUCTION = (
     Field("opcode", 8, "OPCODES"),
+    Field("mode", 2, "MODES"),
     Field("head", 1, "1: emit int32 sums over T to the result stream in place of firing; TLAST ends the last frame"),
     Field("reset_mode", 1, "RESET_MODES"),
     Field("leak_enable", 1, "0: IF neuron"),
@@ -106,10 +135,13 @@ INSTRUCTION = (
     Field("skip_s_max", 8, "saturation of the spike-domain residual"),
     Field("num_steps", 8, "T of the output"),
     Field("input_steps", 8, "T of the input: equal to num_steps, or 1 with the current replayed"),
+    Field("chunks", 8, "groups of a quadruple: input_steps, in mode MUX_ADD ceil(input_steps * input_bits / 4)"),
     Field("kernel_height", 5, "rows of the window"),
     Field("kernel_width", 5, "columns of the window"),
-    Field("stride", 4, "step of the window, rows and columns"),
-    Field("padding", 4, "zero rows and columns on each side"),
+    Field("row_stride", 4, "step of the window in rows"),
+    Field("column_stride", 4, "step of the window in columns"),
+    Field("padding_top", 4, "zero rows above the map; below it rows beyond input_height are zero"),
+    Field("padding_left", 4, "zero columns left of the map; right of it columns beyond input_width are zero"),
     Field("storage_bits", 4, "bits of a stored weight: 1, 2, 4, 8"),
     Field("input_base", 16, "first bank word of the input tensor"),
     Field("input_height", 12, "rows"),
@@ -120,22 +152,26 @@ INSTRUCTION = (
     Field("input_tiles", 12, "channel tiles that this instruction reads"),
     Field("input_bits", 4, "bits of an input code: 1, 2, 4, 8"),
     Field("input_train_words", 8, "words of an input train"),
+    Field("input_frame_words", 16, "bank words from a frame of the group to the next"),
     Field("output_base", 16, "first bank word of the output tensor"),
-    Field("output_height", 12, "rows"),
-    Field("output_width", 12, "columns"),
+    Field("output_height", 12, "rows computed"),
+    Field("output_width", 12, "columns computed"),
     Field("output_column_groups", 12, "ceil(output_width / slots)"),
+    Field("pooled", 1, "1: store the maximum of each 2x2 window of the computed map; output_height is even"),
+    Field("stored_width", 12, "columns stored: output_width, or output_width div 2 where pooled"),
+    Field("stored_column_groups", 12, "ceil(stored_width / activation_banks)"),
     Field("output_channel_tiles", 12, "channel tiles of 16 of the whole output tensor"),
     Field("output_first_tile", 12, "first output tile of 32 that this instruction computes"),
     Field("output_tiles", 12, "output tiles of 32 that this instruction computes"),
     Field("output_bits", 4, "bits of an output code: 1, 2, 4, 8"),
     Field("output_train_words", 8, "words of an output train"),
+    Field("output_frame_words", 16, "bank words that frame i of a group is moved by, i times (before split only)"),
     Field("num_classes", 16, "head: results a frame"),
     Field("quadruples", 24, "output_height * output_column_groups"),
-    Field("block_quadruples", 8, "pixel quadruples of a full block: block_groups div input_steps"),
-    Field("blocks", 16, "ceil(quadruples / block_quadruples)"),
-    Field("weight_resident", 1, "1: the tiles fit the weight buffer and are read from memory once a frame"),
-    Field("weight_offset", 32, "first 128-bit word of this instruction in the weight memory"),
-    Field("weight_words", 32, "parameter and tile words of this instruction"),
+    Field("block_quadruples", 8, "quadruples of a full block, at most block_groups div chunks; even where pooled"),
+    Field("weight_resident", 1, "1: the tiles stay in the weight ring from the first block to the last"),
+    Field("weight_offset", 32, "first pair of this instruction in the weight memory"),
+    Field("weight_pairs", 32, "parameter and tile pairs of this instruction"),
     Field("skip_base", 16, "first bank word of the residual tensor"),
     Field("skip_height", 12, "rows"),
     Field("skip_width", 12, "columns"),
@@ -144,7 +180,10 @@ INSTRUCTION = (
     Field("skip_stride", 2, "1, or 2: every second row and column"),
     Field("skip_bits", 4, "bits of a residual code"),
     Field("skip_train_words", 8, "words of a residual train"),
-    Field("receive_words", 24, "RECEIVE: 128-bit words of a frame"),
+    Field("skip_frame_words", 16, "bank words from a frame of the group to the next"),
+    Field("transfer_words", 24, "RECEIVE, LOAD, SAVE: 128-bit words"),
+    Field("spilled", 1, "RECEIVE: write to the spill memory"),
+    Field("spill_offset", 32, "RECEIVE, LOAD, SAVE: first word in the spill memory"),
 )
 
 CHANNEL_PARAMETERS = (
@@ -164,11 +203,14 @@ LOG_ENTRY = (
 # Arguments of the kernel's s_axilite register file, in the order of the C++ function.
 KERNEL_ARGUMENTS = (
     Field("program", 64, "in: address of the program header, 16-byte aligned"),
-    Field("weights", 64, "in: address of the weight memory, 16-byte aligned"),
-    Field("log", 64, "in: address of the time log, one LOG_ENTRY an instruction and frame"),
+    Field("weights_even", 64, "in: address of the even plane of the weight memory, 16-byte aligned"),
+    Field("weights_odd", 64, "in: address of the odd plane"),
+    Field("spill", 64, "in: address of the spill memory, 16-byte aligned"),
+    Field("log", 64, "in: address of the time log, one LOG_ENTRY an executed instruction"),
     Field("num_instructions", 32, "in: instructions of the program, END not counted"),
     Field("num_frames", 32, "in: frames of this call"),
-    Field("weight_words", 32, "in: 128-bit words of the weight memory; larger addresses are refused"),
+    Field("weight_pairs", 32, "in: words of a plane of the weight memory; larger addresses are refused"),
+    Field("spill_words", 32, "in: words of the spill memory; larger addresses are refused"),
     Field("log_entries", 32, "in: capacity of the log; later entries are dropped"),
     Field("fingerprint", 64, "out: fingerprint of the contract that the kernel was built from"),
     Field("status", 32, "out: STATUS in bits 0..7, index of the refused instruction in bits 8..31"),
@@ -183,6 +225,7 @@ RECORDS = {
 }
 ENUMERATIONS = {
     "opcode": OPCODES,
+    "mode": MODES,
     "status": STATUS,
     "pool": POOL_KINDS,
     "skip": SKIP_MODES,
@@ -224,7 +267,8 @@ class HardwareConfig:
     minimum_groups: int
     activation_banks: int
     activation_bank_words: int
-    weight_buffer_words: int
+    weight_ring_beats: int
+    group_frames: int
     maximum_channels: int
     maximum_steps: int
     maximum_kernel: int
@@ -259,6 +303,8 @@ class HardwareConfig:
         need(
             self.block_groups <= 255 and self.maximum_kernel <= 31, "block_groups or maximum_kernel exceed their fields"
         )
+        need(self.weight_ring_beats % self.weight_tile_beats == 0, "weight_ring_beats must hold whole weight tiles")
+        need(self.group_frames <= 255, f"group_frames is {self.group_frames}, the header field holds 255")
         need(8 <= self.dma_length_bits <= 26, f"dma_length_bits is {self.dma_length_bits}, the AXI DMA counts 8 to 26")
         need(32 <= self.address_bits <= 64, f"address_bits is {self.address_bits}, the AXI DMA addresses 32 to 64")
         need(self.activation_bank_words <= 1 << 16, "activation_bank_words exceeds the 16-bit base field")

@@ -4,9 +4,9 @@
 
 namespace hw {
 
-constexpr int kSpecVersion = 1;
+constexpr int kSpecVersion = 2;
 constexpr int kProgramMagic = 0x4E4E5351;
-constexpr unsigned long long kFingerprint = 0x7C348D004C85BC94ULL;
+constexpr unsigned long long kFingerprint = 0x8050773227126227ULL;
 constexpr int kWordBits = 128;
 
 // numbers
@@ -27,8 +27,9 @@ constexpr int kCascadeLength = 4;
 constexpr int kBlockGroups = 32;
 constexpr int kMinimumGroups = 8;
 constexpr int kActivationBanks = 4;
-constexpr int kActivationBankWords = 8192;
-constexpr int kWeightBufferWords = 20480;
+constexpr int kActivationBankWords = 12288;
+constexpr int kWeightRingBeats = 20480;
+constexpr int kGroupFrames = 4;
 constexpr int kMaximumChannels = 2048;
 constexpr int kMaximumSteps = 32;
 constexpr int kMaximumKernel = 16;
@@ -39,10 +40,18 @@ constexpr int kWeightTileBeats = 8;
 
 namespace opcode {
 constexpr int kEnd = 0;  // last instruction of a program
-constexpr int kReceive = 1;  // frame stream -> activation memory, word by word in address order, all banks of a column group
-constexpr int kConvolve = 2;  // for block, output tile: acc = sum of weights x codes; integrate over T; store the trains
+constexpr int kReceive = 1;  // frame stream -> activation or spill memory, word by word in address order
+constexpr int kConvolve = 2;  // for block, pass: acc = sum of weights x codes; integrate over T; store the trains
 constexpr int kPool = 3;  // for pixel, channel tile, step: maximum, or rounded shifted sum, of a window of codes
+constexpr int kLoad = 4;  // spill memory -> activation memory, word by word in address order
+constexpr int kSave = 5;  // activation memory -> spill memory, word by word in address order
 }  // namespace opcode
+
+namespace mode {
+constexpr int kMultiply8 = 0;  // W: int8 x u8, two products a DSP; a chunk is one code
+constexpr int kMultiply4 = 1;  // Q: int4 x u4, four products a DSP, 64 output lanes; a chunk is one code of at most 4 bits
+constexpr int kMuxAdd = 2;  // M: int8 x 1 bit, eight gated sums a DSP; a chunk is a nibble: four bit planes of 4/bits steps
+}  // namespace mode
 
 namespace status {
 constexpr int kOk = 0;  // all frames done
@@ -62,6 +71,7 @@ namespace skip {
 constexpr int kNone = 0;  // no residual
 constexpr int kSpike = 1;  // after firing: s = min(s + k, skip_s_max)
 constexpr int kCurrent = 2;  // before firing: u += round_shift(k * skip_multiplier[c], skip_shift[c])
+constexpr int kIand = 3;  // after firing, 1-bit codes: s = (not s) and k
 }  // namespace skip
 
 namespace reset {
@@ -70,7 +80,7 @@ constexpr int kZero = 1;  // v = 0 where s > 0
 }  // namespace reset
 
 namespace program_header {
-constexpr int kWords = 1;
+constexpr int kWords = 2;
 // PROGRAM_MAGIC
 constexpr int kMagicLsb = 0;
 constexpr int kMagicBits = 32;
@@ -80,163 +90,205 @@ constexpr int kVersionBits = 32;
 // first 8 bytes of the contract's SHA-256, little endian
 constexpr int kFingerprintLsb = 64;
 constexpr int kFingerprintBits = 64;
+// index of the first instruction that runs once a group
+constexpr int kSplitLsb = 128;
+constexpr int kSplitBits = 32;
+// frames of a full group
+constexpr int kGroupFramesLsb = 160;
+constexpr int kGroupFramesBits = 8;
+// 1: the tiles of the whole program stay in the weight ring for the call
+constexpr int kWeightsStayLsb = 168;
+constexpr int kWeightsStayBits = 1;
 }  // namespace program_header
 
 namespace instruction {
-constexpr int kWords = 4;
+constexpr int kWords = 5;
 // OPCODES
 constexpr int kOpcodeLsb = 0;
 constexpr int kOpcodeBits = 8;
+// MODES
+constexpr int kModeLsb = 8;
+constexpr int kModeBits = 2;
 // 1: emit int32 sums over T to the result stream in place of firing; TLAST ends the last frame
-constexpr int kHeadLsb = 8;
+constexpr int kHeadLsb = 10;
 constexpr int kHeadBits = 1;
 // RESET_MODES
-constexpr int kResetModeLsb = 9;
+constexpr int kResetModeLsb = 11;
 constexpr int kResetModeBits = 1;
 // 0: IF neuron
-constexpr int kLeakEnableLsb = 10;
+constexpr int kLeakEnableLsb = 12;
 constexpr int kLeakEnableBits = 1;
 // v loses v >> leak_shift
-constexpr int kLeakShiftLsb = 11;
+constexpr int kLeakShiftLsb = 13;
 constexpr int kLeakShiftBits = 5;
 // POOL_KINDS
-constexpr int kPoolKindLsb = 16;
+constexpr int kPoolKindLsb = 18;
 constexpr int kPoolKindBits = 1;
 // right shift of a pooled sum, rounded
-constexpr int kPoolShiftLsb = 17;
+constexpr int kPoolShiftLsb = 19;
 constexpr int kPoolShiftBits = 8;
 // SKIP_MODES
-constexpr int kSkipModeLsb = 25;
+constexpr int kSkipModeLsb = 27;
 constexpr int kSkipModeBits = 2;
 // largest code fired
-constexpr int kSMaxLsb = 27;
+constexpr int kSMaxLsb = 29;
 constexpr int kSMaxBits = 8;
 // saturation of the spike-domain residual
-constexpr int kSkipSMaxLsb = 35;
+constexpr int kSkipSMaxLsb = 37;
 constexpr int kSkipSMaxBits = 8;
 // T of the output
-constexpr int kNumStepsLsb = 43;
+constexpr int kNumStepsLsb = 45;
 constexpr int kNumStepsBits = 8;
 // T of the input: equal to num_steps, or 1 with the current replayed
-constexpr int kInputStepsLsb = 51;
+constexpr int kInputStepsLsb = 53;
 constexpr int kInputStepsBits = 8;
+// groups of a quadruple: input_steps, in mode MUX_ADD ceil(input_steps * input_bits / 4)
+constexpr int kChunksLsb = 61;
+constexpr int kChunksBits = 8;
 // rows of the window
-constexpr int kKernelHeightLsb = 59;
+constexpr int kKernelHeightLsb = 69;
 constexpr int kKernelHeightBits = 5;
 // columns of the window
-constexpr int kKernelWidthLsb = 64;
+constexpr int kKernelWidthLsb = 74;
 constexpr int kKernelWidthBits = 5;
-// step of the window, rows and columns
-constexpr int kStrideLsb = 69;
-constexpr int kStrideBits = 4;
-// zero rows and columns on each side
-constexpr int kPaddingLsb = 73;
-constexpr int kPaddingBits = 4;
+// step of the window in rows
+constexpr int kRowStrideLsb = 79;
+constexpr int kRowStrideBits = 4;
+// step of the window in columns
+constexpr int kColumnStrideLsb = 83;
+constexpr int kColumnStrideBits = 4;
+// zero rows above the map; below it rows beyond input_height are zero
+constexpr int kPaddingTopLsb = 87;
+constexpr int kPaddingTopBits = 4;
+// zero columns left of the map; right of it columns beyond input_width are zero
+constexpr int kPaddingLeftLsb = 91;
+constexpr int kPaddingLeftBits = 4;
 // bits of a stored weight: 1, 2, 4, 8
-constexpr int kStorageBitsLsb = 77;
+constexpr int kStorageBitsLsb = 95;
 constexpr int kStorageBitsBits = 4;
 // first bank word of the input tensor
-constexpr int kInputBaseLsb = 81;
+constexpr int kInputBaseLsb = 99;
 constexpr int kInputBaseBits = 16;
 // rows
-constexpr int kInputHeightLsb = 97;
+constexpr int kInputHeightLsb = 115;
 constexpr int kInputHeightBits = 12;
 // columns
-constexpr int kInputWidthLsb = 109;
+constexpr int kInputWidthLsb = 127;
 constexpr int kInputWidthBits = 12;
 // ceil(input_width / activation_banks)
-constexpr int kInputColumnGroupsLsb = 121;
+constexpr int kInputColumnGroupsLsb = 139;
 constexpr int kInputColumnGroupsBits = 12;
 // channel tiles of 16 of the whole input tensor
-constexpr int kInputChannelTilesLsb = 133;
+constexpr int kInputChannelTilesLsb = 151;
 constexpr int kInputChannelTilesBits = 12;
 // first channel tile that this instruction reads (grouped convolutions)
-constexpr int kInputFirstTileLsb = 145;
+constexpr int kInputFirstTileLsb = 163;
 constexpr int kInputFirstTileBits = 12;
 // channel tiles that this instruction reads
-constexpr int kInputTilesLsb = 157;
+constexpr int kInputTilesLsb = 175;
 constexpr int kInputTilesBits = 12;
 // bits of an input code: 1, 2, 4, 8
-constexpr int kInputBitsLsb = 169;
+constexpr int kInputBitsLsb = 187;
 constexpr int kInputBitsBits = 4;
 // words of an input train
-constexpr int kInputTrainWordsLsb = 173;
+constexpr int kInputTrainWordsLsb = 191;
 constexpr int kInputTrainWordsBits = 8;
+// bank words from a frame of the group to the next
+constexpr int kInputFrameWordsLsb = 199;
+constexpr int kInputFrameWordsBits = 16;
 // first bank word of the output tensor
-constexpr int kOutputBaseLsb = 181;
+constexpr int kOutputBaseLsb = 215;
 constexpr int kOutputBaseBits = 16;
-// rows
-constexpr int kOutputHeightLsb = 197;
+// rows computed
+constexpr int kOutputHeightLsb = 231;
 constexpr int kOutputHeightBits = 12;
-// columns
-constexpr int kOutputWidthLsb = 209;
+// columns computed
+constexpr int kOutputWidthLsb = 243;
 constexpr int kOutputWidthBits = 12;
 // ceil(output_width / slots)
-constexpr int kOutputColumnGroupsLsb = 221;
+constexpr int kOutputColumnGroupsLsb = 255;
 constexpr int kOutputColumnGroupsBits = 12;
+// 1: store the maximum of each 2x2 window of the computed map; output_height is even
+constexpr int kPooledLsb = 267;
+constexpr int kPooledBits = 1;
+// columns stored: output_width, or output_width div 2 where pooled
+constexpr int kStoredWidthLsb = 268;
+constexpr int kStoredWidthBits = 12;
+// ceil(stored_width / activation_banks)
+constexpr int kStoredColumnGroupsLsb = 280;
+constexpr int kStoredColumnGroupsBits = 12;
 // channel tiles of 16 of the whole output tensor
-constexpr int kOutputChannelTilesLsb = 233;
+constexpr int kOutputChannelTilesLsb = 292;
 constexpr int kOutputChannelTilesBits = 12;
 // first output tile of 32 that this instruction computes
-constexpr int kOutputFirstTileLsb = 245;
+constexpr int kOutputFirstTileLsb = 304;
 constexpr int kOutputFirstTileBits = 12;
 // output tiles of 32 that this instruction computes
-constexpr int kOutputTilesLsb = 257;
+constexpr int kOutputTilesLsb = 316;
 constexpr int kOutputTilesBits = 12;
 // bits of an output code: 1, 2, 4, 8
-constexpr int kOutputBitsLsb = 269;
+constexpr int kOutputBitsLsb = 328;
 constexpr int kOutputBitsBits = 4;
 // words of an output train
-constexpr int kOutputTrainWordsLsb = 273;
+constexpr int kOutputTrainWordsLsb = 332;
 constexpr int kOutputTrainWordsBits = 8;
+// bank words that frame i of a group is moved by, i times (before split only)
+constexpr int kOutputFrameWordsLsb = 340;
+constexpr int kOutputFrameWordsBits = 16;
 // head: results a frame
-constexpr int kNumClassesLsb = 281;
+constexpr int kNumClassesLsb = 356;
 constexpr int kNumClassesBits = 16;
 // output_height * output_column_groups
-constexpr int kQuadruplesLsb = 297;
+constexpr int kQuadruplesLsb = 372;
 constexpr int kQuadruplesBits = 24;
-// pixel quadruples of a full block: block_groups div input_steps
-constexpr int kBlockQuadruplesLsb = 321;
+// quadruples of a full block, at most block_groups div chunks; even where pooled
+constexpr int kBlockQuadruplesLsb = 396;
 constexpr int kBlockQuadruplesBits = 8;
-// ceil(quadruples / block_quadruples)
-constexpr int kBlocksLsb = 329;
-constexpr int kBlocksBits = 16;
-// 1: the tiles fit the weight buffer and are read from memory once a frame
-constexpr int kWeightResidentLsb = 345;
+// 1: the tiles stay in the weight ring from the first block to the last
+constexpr int kWeightResidentLsb = 404;
 constexpr int kWeightResidentBits = 1;
-// first 128-bit word of this instruction in the weight memory
-constexpr int kWeightOffsetLsb = 346;
+// first pair of this instruction in the weight memory
+constexpr int kWeightOffsetLsb = 405;
 constexpr int kWeightOffsetBits = 32;
-// parameter and tile words of this instruction
-constexpr int kWeightWordsLsb = 378;
-constexpr int kWeightWordsBits = 32;
+// parameter and tile pairs of this instruction
+constexpr int kWeightPairsLsb = 437;
+constexpr int kWeightPairsBits = 32;
 // first bank word of the residual tensor
-constexpr int kSkipBaseLsb = 410;
+constexpr int kSkipBaseLsb = 469;
 constexpr int kSkipBaseBits = 16;
 // rows
-constexpr int kSkipHeightLsb = 426;
+constexpr int kSkipHeightLsb = 485;
 constexpr int kSkipHeightBits = 12;
 // columns
-constexpr int kSkipWidthLsb = 438;
+constexpr int kSkipWidthLsb = 497;
 constexpr int kSkipWidthBits = 12;
 // ceil(skip_width / activation_banks)
-constexpr int kSkipColumnGroupsLsb = 450;
+constexpr int kSkipColumnGroupsLsb = 509;
 constexpr int kSkipColumnGroupsBits = 12;
 // channel tiles of 16; tiles beyond are zero
-constexpr int kSkipChannelTilesLsb = 462;
+constexpr int kSkipChannelTilesLsb = 521;
 constexpr int kSkipChannelTilesBits = 12;
 // 1, or 2: every second row and column
-constexpr int kSkipStrideLsb = 474;
+constexpr int kSkipStrideLsb = 533;
 constexpr int kSkipStrideBits = 2;
 // bits of a residual code
-constexpr int kSkipBitsLsb = 476;
+constexpr int kSkipBitsLsb = 535;
 constexpr int kSkipBitsBits = 4;
 // words of a residual train
-constexpr int kSkipTrainWordsLsb = 480;
+constexpr int kSkipTrainWordsLsb = 539;
 constexpr int kSkipTrainWordsBits = 8;
-// RECEIVE: 128-bit words of a frame
-constexpr int kReceiveWordsLsb = 488;
-constexpr int kReceiveWordsBits = 24;
+// bank words from a frame of the group to the next
+constexpr int kSkipFrameWordsLsb = 547;
+constexpr int kSkipFrameWordsBits = 16;
+// RECEIVE, LOAD, SAVE: 128-bit words
+constexpr int kTransferWordsLsb = 563;
+constexpr int kTransferWordsBits = 24;
+// RECEIVE: write to the spill memory
+constexpr int kSpilledLsb = 587;
+constexpr int kSpilledBits = 1;
+// RECEIVE, LOAD, SAVE: first word in the spill memory
+constexpr int kSpillOffsetLsb = 588;
+constexpr int kSpillOffsetBits = 32;
 }  // namespace instruction
 
 namespace channel_parameters {

@@ -6,6 +6,7 @@
 // X(member, name of its constants)
 #define INSTRUCTION_FIELDS(X)                 \
   X(opcode, Opcode)                           \
+  X(mode, Mode)                               \
   X(head, Head)                               \
   X(reset_mode, ResetMode)                    \
   X(leak_enable, LeakEnable)                  \
@@ -17,10 +18,13 @@
   X(skip_s_max, SkipSMax)                     \
   X(num_steps, NumSteps)                      \
   X(input_steps, InputSteps)                  \
+  X(chunks, Chunks)                           \
   X(kernel_height, KernelHeight)              \
   X(kernel_width, KernelWidth)                \
-  X(stride, Stride)                           \
-  X(padding, Padding)                         \
+  X(row_stride, RowStride)                    \
+  X(column_stride, ColumnStride)              \
+  X(padding_top, PaddingTop)                  \
+  X(padding_left, PaddingLeft)                \
   X(storage_bits, StorageBits)                \
   X(input_base, InputBase)                    \
   X(input_height, InputHeight)                \
@@ -31,22 +35,26 @@
   X(input_tiles, InputTiles)                  \
   X(input_bits, InputBits)                    \
   X(input_train_words, InputTrainWords)       \
+  X(input_frame_words, InputFrameWords)       \
   X(output_base, OutputBase)                  \
   X(output_height, OutputHeight)              \
   X(output_width, OutputWidth)                \
   X(output_column_groups, OutputColumnGroups) \
+  X(pooled, Pooled)                           \
+  X(stored_width, StoredWidth)                \
+  X(stored_column_groups, StoredColumnGroups) \
   X(output_channel_tiles, OutputChannelTiles) \
   X(output_first_tile, OutputFirstTile)       \
   X(output_tiles, OutputTiles)                \
   X(output_bits, OutputBits)                  \
   X(output_train_words, OutputTrainWords)     \
+  X(output_frame_words, OutputFrameWords)     \
   X(num_classes, NumClasses)                  \
   X(quadruples, Quadruples)                   \
   X(block_quadruples, BlockQuadruples)        \
-  X(blocks, Blocks)                           \
   X(weight_resident, WeightResident)          \
   X(weight_offset, WeightOffset)              \
-  X(weight_words, WeightWords)                \
+  X(weight_pairs, WeightPairs)                \
   X(skip_base, SkipBase)                      \
   X(skip_height, SkipHeight)                  \
   X(skip_width, SkipWidth)                    \
@@ -55,7 +63,10 @@
   X(skip_stride, SkipStride)                  \
   X(skip_bits, SkipBits)                      \
   X(skip_train_words, SkipTrainWords)         \
-  X(receive_words, ReceiveWords)
+  X(skip_frame_words, SkipFrameWords)         \
+  X(transfer_words, TransferWords)            \
+  X(spilled, Spilled)                         \
+  X(spill_offset, SpillOffset)
 
 struct Instruction {
 #define INSTRUCTION_MEMBER(member, name) ap_uint<hw::instruction::k##name##Bits> member;
@@ -80,20 +91,45 @@ inline Instruction decode(const instruction_bits& bits) {
   return d;
 }
 
-// What `fetch` tells `execute`: an instruction that passed every check, or with opcode END the status of the call.
+// Output tiles of 32 that the array computes in one pass.
+inline int tiles_of_pass(const Instruction& d) { return d.mode == hw::mode::kMultiply4 ? 2 : 1; }
+
+inline int passes_of(const Instruction& d) {
+  return d.mode == hw::mode::kMultiply4 ? (int(d.output_tiles) + 1) / 2 : int(d.output_tiles);
+}
+
+// Beats of all tiles of the layer in the weight ring.
+inline int tile_beats(const Instruction& d) { return passes_of(d) * taps_of(d) * kTileBeats; }
+
+// Pairs of one weight tile in memory, which are an even number of 128-bit words at every width.
+inline int tile_pairs(const Instruction& d) {
+  return kOutputLanes * kInputLanes * tiles_of_pass(d) * int(d.storage_bits) / (2 * hw::kWordBits);
+}
+
+inline int parameter_pairs(const Instruction& d) { return int(d.output_tiles) * (kOutputLanes / 2); }
+
+// What `fetch` tells `execute`, and `execute` the stages of a layer: one instruction that passed every check and what
+// this execution of it covers; with opcode END the status of the call.
 struct Command {
-  Instruction instruction;
-  bool last_frame;
+  Instruction instruction;  // bases moved to the frame, where the instruction runs once a frame
+  uint8_t frames;           // of the group, one behind the other in memory: 1 before `split`
+  bool last_group;          // the call's last results: TLAST
+  uint16_t blocks;          // ceil(quadruples * frames / block_quadruples)
+  uint16_t ring_base;       // first beat of the tiles in the weight ring
+  bool tiles_arrive;        // the tiles are read from memory for this execution: await them
+  bool tiles_leave;         // last use of the tiles in this call: give their room back
   uint32_t status;
 };
 
-// What `fetch` tells `read_weights` and `unpack_weights` for each CONVOLVE.
+// What `fetch` tells `read_weights` (one for each plane) and `unpack_weights` for each execution of a CONVOLVE.
 struct WeightRequest {
-  uint32_t first_word;
-  uint32_t parameter_words;
-  uint32_t tile_words;  // of one pass over the tiles
-  uint32_t tile_beats;  // the same, unpacked to 8 bits
-  uint32_t passes;      // blocks, or 1 when the tiles stay in the weight buffer
+  uint32_t first_pair;
+  uint32_t parameter_pairs;
+  uint32_t tile_pairs;  // of one pass over the tiles; 0 where they are in the ring already
+  uint32_t tile_beats;  // the same, as beats of the ring
+  uint32_t passes;      // blocks, or 1 when the tiles stay in the ring
+  uint16_t ring_base;   // first beat in the ring; passes follow each other
   ap_uint<4> storage_bits;
+  ap_uint<2> mode;
   bool last;  // no request: the call is over
 };

@@ -28,7 +28,7 @@ constexpr int kMaximumOutputTiles = hw::kMaximumChannels / kOutputLanes;
 
 static_assert(kBanks == kSlots, "one bank feeds one slot");
 static_assert((kBanks & (kBanks - 1)) == 0, "a column's bank is its low bits");
-static_assert(kHalves == 1 || kHalves == 2, "store writes the second half of a slot while the next slot arrives");
+static_assert(kHalves == 1 || kHalves == 2, "store writes a half of the lanes of all slots in each of two cycles");
 static_assert(kBeatRows * kTileBeats == kOutputLanes, "the beats of a tile cover its output lanes once");
 static_assert(kTileBeats <= kMinimumGroups, "the next weight tile arrives while this one is used");
 
@@ -44,18 +44,29 @@ struct Residual {
   uint8_t code[kSlots][kOutputLanes];
 };
 
+// Four rows of a weight tile: one int8 a byte, in MULTIPLY4 two int4 (low nibble: output lane 2 * row, high nibble the
+// next).
 struct WeightBeat {
-  int8_t weight[kBeatRows][kInputLanes];
+  uint8_t weight[kBeatRows][kInputLanes];
 };
 
-// Complete sums of one group.
+// Dual-port URAM outside the kernel, seen as a write port (unpack_weights) and a read port (hold_weights). Two streams
+// of tile tokens keep them apart: `occupancy` takes a token before a tile is written and gives it back after the
+// tile's last use, so that its depth is the ring's size; `arrivals` has one token for each tile that is there.
+typedef WeightBeat WeightRing[hw::kWeightRingBeats];
+typedef bool TileToken;
+
+// Complete sums of one group. A part is the output tile of the pass in the multiplier modes (two in MULTIPLY4), the
+// step of the nibble in MUX_ADD (4, 2 or 1 of them for codes of 1, 2, 4 bits).
+constexpr int kParts = 4;
+
 struct PartialSum {
-  int32_t sum[kSlots][kOutputLanes];
+  int32_t sum[kParts][kSlots][kOutputLanes];
 };
 
-// Codes that one slot fired in one step.
+// Codes that a quadruple fired in one step.
 struct Fired {
-  uint8_t code[kOutputLanes];
+  uint8_t code[kSlots][kOutputLanes];
 };
 
 // Currents of the head, summed over the steps.
@@ -72,12 +83,13 @@ struct LogEntry {
 // Stream depths, for Vitis HLS and g++ alike. The stages form a graph without cycles, yet `feed` serves two ways to the
 // same place: operands through `accumulate`, residuals directly. It sends a block's residuals after its operands, so
 // all partial sums of a block must find room before their first residual comes: kPartialSumDepth may not be smaller
-// than a block. Every other depth may be 1 without deadlock and costs throughput only.
+// than a block. Every other depth may be 1 without deadlock and costs throughput only, kTileTokens apart, which is the
+// ring's size.
 constexpr int kCommandDepth = 4;
 constexpr int kOperandDepth = 32;      // one k step: feed does not stall while accumulate waits for a weight tile
-constexpr int kWeightWordDepth = 64;   // two bursts
-constexpr int kPrefetchDepth = 4096;   // beats; one URAM column of depth, 8 wide: 256 KiB of the next layers' weights
+constexpr int kWeightWordDepth = 512;  // a BRAM's depth: bursts of both planes in flight
 constexpr int kParameterDepth = 1024;  // words; parameters of a layer ahead must not hold up the weights behind them
+constexpr int kTileTokens = hw::kWeightRingBeats / hw::kWeightTileBeats;
 constexpr int kHeldWeightDepth = 2 * hw::kWeightTileBeats;
 constexpr int kPartialSumDepth = hw::kBlockGroups;  // also the double buffer: a block drains, the next accumulates
 constexpr int kResidualDepth = hw::kBlockGroups;
