@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from .errors import FrameError
-from .hwspec import WORD_BITS, Field, HardwareConfig, record_words
-from .network import Network, TensorType
+from .hwspec import INSTRUCTION, WORD_BITS, Field, HardwareConfig, record_words
+from .network import INPUT, Conv2d, Layer, Network, TensorType
 
 WORD_BYTES = WORD_BITS // 8
 
@@ -30,6 +32,64 @@ def check_frames(frames: np.ndarray, network: Network) -> np.ndarray:
     return frames
 
 
+@dataclass(frozen=True)
+class FrameFold:
+    """Row window of the first layer that the frame stream carries in its channels: its width, stride and padding."""
+
+    width: int
+    stride: int
+    padding: int
+
+
+LANES = WORD_BYTES  # channels of a word
+
+
+def sources(layer: Layer) -> list[str]:
+    """Tensors that a layer reads: its source and, if any, its residual."""
+    skip = getattr(layer, "skip", None)
+    return [layer.source] + ([skip.source] if skip is not None else [])
+
+
+def frame_fold(network: Network) -> FrameFold | None:
+    """How the frames are folded, or None.
+
+    An image has few channels, and a tap of the array takes 16. Where one convolution alone reads the image, each pixel
+    of the stream carries ``kernel width x channels`` codes, the window of its row: a 3x3 layer on 3 channels then takes
+    3 taps, not 9, and a stride in columns is taken once, here.
+    """
+    readers = [layer for layer in network.layers if INPUT in sources(layer)]
+    if len(readers) != 1 or not isinstance(readers[0], Conv2d) or readers[0].groups != 1:
+        return None
+    layer, channels = readers[0], network.input.shape[0]
+    if sources(layer) != [INPUT]:
+        return None  # its residual is the image itself
+    width = layer.weight.shape[3]
+    if -(-width * channels // LANES) >= width * -(-channels // LANES):
+        return None
+    return FrameFold(width, layer.stride, layer.padding)
+
+
+def frame_tensor(network: Network) -> TensorType:
+    """Type of the frames as the overlay stores them: (C, H, W) of the image, or folded."""
+    fold = frame_fold(network)
+    if fold is None:
+        return network.input
+    channels, height, width = network.input.shape
+    columns = (width + 2 * fold.padding - fold.width) // fold.stride + 1
+    return replace(network.input, shape=(channels * fold.width, height, columns))
+
+
+def fold_frames(trains: np.ndarray, network: Network) -> np.ndarray:
+    """uint8 [N, T, C, H, W] -> [N, T, kw * C, H, W'] with channel = kernel column * C + c; unchanged without a fold."""
+    fold = frame_fold(network)
+    if fold is None:
+        return trains
+    columns = frame_tensor(network).shape[2]
+    padded = np.pad(trains, ((0, 0),) * 4 + ((fold.padding, fold.padding),))
+    windows = [padded[..., kx : kx + fold.stride * (columns - 1) + 1 : fold.stride] for kx in range(fold.width)]
+    return np.concatenate(windows, axis=2)
+
+
 def train_words(tensor: TensorType) -> int:
     """128-bit words of one pixel's spike train of 16 channels."""
     return -(-tensor.num_steps * tensor.bits // 8)
@@ -40,11 +100,15 @@ def channel_tiles(channels: int, config: HardwareConfig) -> int:
     return -(-channels // config.input_lanes)
 
 
+def row_words(tensor: TensorType, config: HardwareConfig) -> int:
+    """Words that a row of a tensor takes in each activation bank."""
+    channels, _, width = tensor.shape
+    return -(-width // config.activation_banks) * channel_tiles(channels, config) * train_words(tensor)
+
+
 def bank_words(tensor: TensorType, config: HardwareConfig) -> int:
     """Words that a tensor takes in each activation bank."""
-    channels, height, width = tensor.shape
-    columns = -(-width // config.activation_banks)
-    return height * columns * channel_tiles(channels, config) * train_words(tensor)
+    return tensor.shape[1] * row_words(tensor, config)
 
 
 def pack_trains(codes: np.ndarray, tensor: TensorType, config: HardwareConfig) -> np.ndarray:
@@ -78,7 +142,8 @@ def pack_frames(frames: np.ndarray, network: Network, config: HardwareConfig) ->
     """Checked frames -> beats of the frame stream, uint8 [N, frame_beats, 16]. Raises FrameError."""
     frames = check_frames(frames, network)
     trains = frames[:, None] if frames.ndim == 4 else frames
-    return pack_trains(trains, network.input, config).reshape(len(frames), -1, WORD_BYTES)
+    codes = fold_frames(trains, network)
+    return pack_trains(codes, frame_tensor(network), config).reshape(len(frames), -1, WORD_BYTES)
 
 
 def result_beats(classes: int) -> int:
@@ -116,6 +181,11 @@ def pack_record(record: tuple[Field, ...], values: dict[str, int]) -> np.ndarray
         lsb += f.bits
     data = number.to_bytes(record_words(record) * WORD_BYTES, "little")
     return np.frombuffer(data, np.uint8).reshape(-1, WORD_BYTES)
+
+
+def pack_instruction(values: dict[str, int]) -> np.ndarray:
+    """An instruction -> uint8 [words, 16]; fields that are not named are 0."""
+    return pack_record(INSTRUCTION, {**{f.name: 0 for f in INSTRUCTION}, **values})
 
 
 def unpack_record(record: tuple[Field, ...], words: np.ndarray) -> dict[str, int]:

@@ -1,56 +1,135 @@
-"""Closed-form cycles of one instruction (the compiler's prediction; it shares no code with the simulated kernel).
+"""Closed-form cycles of a layer program (the compiler's prediction; it shares no code with the event simulation).
 
-CONVOLVE: the array needs ``kernel x input tiles x max(groups, minimum_groups)`` clocks for a block and output tile, and
-after it two words a group where a residual is read; the integration unit takes one slot a clock and step; the weight
-port one word a clock. The slowest of the three binds, plus the time to fill and drain the stages. Each instruction is
-taken alone: weights that arrive while the one before still computes are not credited, so weight-bound layers of a whole
-network are upper bounds.
+CONVOLVE, for each block and array pass: the array takes ``taps x max(groups, minimum_groups)`` clocks, and after them
+one clock for each residual word that is read; the integration unit takes two clocks a quadruple, step and output tile.
+The slower binds, and the last pass drains through the integration unit. Weights arrive at ``PORT_EFFICIENCY`` pairs a
+clock from the moment the ring has room for them: the sequence of instructions is walked once, with the fill of the ring
+as its only state. RECEIVE, LOAD, SAVE and POOL move words.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import gcd
 
-from .hwspec import OPCODES, POOL_KINDS, HardwareConfig
+from .hwspec import MODES, OPCODES, POOL_KINDS, HardwareConfig
 
-FILL_CYCLES = 64  # descriptor, first weight tile and pipeline depth of a layer, an estimate until a tool report exists
+PORT_EFFICIENCY = 0.75  # words a clock of an AXI port in long bursts; an assumption, see docs/performance.md
+FILL_CYCLES = 64  # command, first weight tile, pipelines of the stages one after the other
+INTEGRATE_INTERVAL = 2  # clocks a quadruple, step and output tile
+Q = MODES["MULTIPLY4"][0]
 
 
-def predict(fields: dict[str, int], config: HardwareConfig) -> tuple[int, str]:
-    """Cycles and what binds them, for the fields of one instruction."""
+@dataclass(frozen=True)
+class Prediction:
+    """Clocks of one execution of an instruction, and what binds it."""
+
+    cycles: int
+    bound: str
+
+
+def tiles_of_pass(mode: int) -> int:
+    """Output tiles that the array computes at once."""
+    return 2 if mode == Q else 1
+
+
+def passes(fields: dict[str, int]) -> int:
+    """Array passes of a CONVOLVE over each block."""
+    return -(-fields["output_tiles"] // tiles_of_pass(fields["mode"]))
+
+
+def tile_beats(fields: dict[str, int], config: HardwareConfig) -> int:
+    """Beats of a CONVOLVE's weight tiles in the ring."""
+    return passes(fields) * _taps(fields) * config.weight_tile_beats
+
+
+def array_cycles(fields: dict[str, int], frames: int, config: HardwareConfig) -> tuple[int, int, int]:
+    """Clocks of the array, of the integration unit, and of the latter's drain after the last pass."""
+    full, rest = divmod(fields["quadruples"] * frames, fields["block_quadruples"])
+    phases = _phases(fields["column_stride"], config)
+    halves = config.output_lanes // config.input_lanes
+    interval = INTEGRATE_INTERVAL * fields["num_steps"]
+    compute = integrate = drain = 0
+    for quadruples, count in ((fields["block_quadruples"], full), (rest, 1 if rest else 0)):
+        if not count:
+            continue
+        a_pass = _taps(fields) * max(quadruples * fields["chunks"] * phases, config.minimum_groups)
+        residual = quadruples * fields["num_steps"] * halves * _phases(fields["skip_stride"], config)
+        compute += count * passes(fields) * a_pass
+        if fields["skip_mode"]:
+            compute += count * fields["output_tiles"] * residual
+        integrate += count * fields["output_tiles"] * quadruples * interval
+        drain = quadruples * interval * tiles_of_pass(fields["mode"])
+    return compute, integrate, drain
+
+
+def predict(executions: list[tuple[dict[str, int], int]], stay: bool, config: HardwareConfig) -> list[Prediction]:
+    """Cycles of (instruction fields, frames) executed one after the other.
+
+    stay: the tiles lie in the ring already and are not read.
+    """
+    ring = _Ring(config)
+    predictions = []
+    for fields, frames in executions:
+        if fields["opcode"] != OPCODES["CONVOLVE"][0]:
+            cycles, bound = _move(fields, frames, config)
+            ring.refill(cycles)
+        else:
+            cycles, bound = _convolve(fields, frames, config, None if stay else ring)
+        predictions.append(Prediction(cycles, bound))
+    return predictions
+
+
+class _Ring:
+    """Fill of the weight ring, in beats."""
+
+    def __init__(self, config: HardwareConfig):
+        self.capacity, self.fill = config.weight_ring_beats, 0.0
+        self.pair_words = 2 * config.bus_bits
+
+    def refill(self, cycles: float, held: int = 0) -> None:
+        """Prefetch for ``cycles``, while ``held`` beats stay in place. The rate is that of 8-bit weights."""
+        self.fill = min(self.capacity - held, self.fill + cycles * PORT_EFFICIENCY / 2)
+
+
+def _convolve(fields: dict[str, int], frames: int, config: HardwareConfig, ring: _Ring | None) -> tuple[int, str]:
+    compute, integrate, drain = array_cycles(fields, frames, config)
+    cycles, bound = max((compute, "compute"), (integrate, "integrate"))
+    if ring is not None:
+        blocks = -(-fields["quadruples"] * frames // fields["block_quadruples"])
+        beats = tile_beats(fields, config)
+        reads = 1 if fields["weight_resident"] else blocks
+        # A resident layer needs all its tiles in the first block, the others have their whole time.
+        first = cycles / blocks if fields["weight_resident"] else cycles
+        beats_a_pair = 2 if fields["storage_bits"] == 8 else 1
+        missing = max(0.0, beats * reads - ring.fill)
+        arrival = missing * beats_a_pair / PORT_EFFICIENCY
+        ring.fill = max(0.0, ring.fill - beats * reads)
+        if arrival > first:
+            cycles, bound = int(arrival + cycles - first), "weights"
+        else:
+            ring.refill(cycles - arrival, beats if reads == 1 and blocks > 1 else 0)
+    return cycles + FILL_CYCLES + drain, bound
+
+
+def _move(fields: dict[str, int], frames: int, config: HardwareConfig) -> tuple[int, str]:
     opcode = fields["opcode"]
-    if opcode == OPCODES["RECEIVE"][0]:
-        return fields["receive_words"] + FILL_CYCLES, "stream"
     if opcode == OPCODES["POOL"][0]:
         # The maximum works on whole train words, a sum on one step after the other.
         maximum = fields["pool_kind"] == POOL_KINDS["MAXIMUM"][0]
-        window = fields["kernel_height"] * fields["kernel_width"] * _phases(fields["stride"], config)
-        passes = fields["input_train_words"] if maximum else fields["input_steps"]
-        return fields["quadruples"] * fields["output_channel_tiles"] * window * passes + FILL_CYCLES, "activations"
-    return _convolve(fields, config)
+        phases = 1 if fields["output_width"] == 1 else _phases(fields["column_stride"], config)
+        window = fields["kernel_height"] * fields["kernel_width"] * phases
+        words = fields["input_train_words"] if maximum else fields["input_steps"]
+        windows = fields["quadruples"] * fields["output_channel_tiles"] * frames
+        return windows * window * words + FILL_CYCLES, "activations"
+    bound = "stream" if opcode == OPCODES["RECEIVE"][0] else "spill"
+    return int(fields["transfer_words"] / PORT_EFFICIENCY) + FILL_CYCLES, bound
+
+
+def _taps(fields: dict[str, int]) -> int:
+    return fields["kernel_height"] * fields["kernel_width"] * fields["input_tiles"]
 
 
 def _phases(stride: int, config: HardwareConfig) -> int:
     """Clocks in which the slots read their columns: neighbours ``stride`` apart share banks unless it is odd."""
-    return gcd(stride, config.activation_banks)
-
-
-def _convolve(fields: dict[str, int], config: HardwareConfig) -> tuple[int, str]:
-    depth = fields["kernel_height"] * fields["kernel_width"] * fields["input_tiles"]
-    steps, tiles = fields["input_steps"], fields["output_tiles"]
-    full, rest = divmod(fields["quadruples"], fields["block_quadruples"])
-    compute = 0
-    for quadruples, count in ((fields["block_quadruples"], full), (rest, 1 if rest else 0)):
-        groups = quadruples * steps
-        compute += count * tiles * depth * max(groups * _phases(fields["stride"], config), config.minimum_groups)
-        if fields["skip_mode"]:
-            compute += count * tiles * quadruples * fields["num_steps"] * 2 * _phases(fields["skip_stride"], config)
-    passes = 1 if fields["weight_resident"] else fields["blocks"]
-    parameters = tiles * config.output_lanes
-    costs = {
-        "compute": compute,
-        "integrate": fields["quadruples"] * config.slots * fields["num_steps"] * tiles,
-        "weights": parameters + (fields["weight_words"] - parameters) * passes,
-    }
-    bound = max(costs, key=costs.get)
-    return costs[bound] + FILL_CYCLES, bound
+    return gcd(stride, config.activation_banks) if stride else 1
