@@ -32,7 +32,7 @@ from .neuron import (
 
 KERNELS = (1, 3, 5, 7)
 STRIDES = (1, 2)
-SKIP_DOMAINS = ("spike", "current")
+SKIP_DOMAINS = ("spike", "current", "iand")
 POOL_KINDS = ("maximum", "sum", "average")
 INPUT = "input"
 
@@ -51,7 +51,8 @@ class TensorType:
 class Skip:
     """Residual connection into a convolution.
 
-    domain "spike" (SEW): after firing, s = min(s + k, s_max); needs equal shapes and equal step scales.
+    domain "spike" (SEW ADD): after firing, s = min(s + k, s_max); needs equal shapes and equal step scales.
+    domain "iand" (SEW IAND, arXiv 2102.04159): after firing, s = (1 - s) * k; needs equal shapes and 1-bit codes.
     domain "current" (ResNet): before firing, u += round_shift(k * multiplier[c], shift[c]). The identity may subsample
     (``stride`` 2 takes every second row and column) and zero-pad channels at the end.
     """
@@ -316,9 +317,22 @@ def _check_skip(layer: Conv2d, skip: Skip, out: TensorType, types: dict[str, Ten
         raise NetworkError(f"{name}: residual domain {skip.domain!r}, must be one of {SKIP_DOMAINS}")
     if k.num_steps != out.num_steps:
         raise NetworkError(f"{name}: the residual has {k.num_steps} steps, the layer {out.num_steps}")
-    if skip.domain == "spike":
+    if skip.domain != "current":
         if k.shape != out.shape or skip.stride != 1:
-            raise NetworkError(f"{name}: a spike-domain residual of shape {k.shape} needs the output's {out.shape}")
+            raise NetworkError(
+                f"{name}: the {skip.domain}-domain residual of shape {k.shape} with stride {skip.stride} needs the "
+                f"output's shape {out.shape} and stride 1; give it a convolution of that shape"
+            )
+    if skip.domain == "iand":
+        if (k.bits, out.bits) != (1, 1):
+            raise NetworkError(
+                f"{name}: the iand residual joins 1-bit codes; its source has {k.bits} bits, the layer {out.bits}. "
+                'Use the domain "spike" for wider codes'
+            )
+        if skip.s_max not in (None, 1):
+            raise NetworkError(f"{name}: the iand residual declares s_max {skip.s_max}, must be 1 or none")
+        return out
+    if skip.domain == "spike":
         if skip.s_max is None:
             raise NetworkError(f"{name}: a spike-domain residual must declare the s_max it saturates at")
         _check_code(name, out.bits, skip.s_max)

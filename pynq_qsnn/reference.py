@@ -86,4 +86,6 @@ class Reference:
         if skip is not None and skip.domain == "spike":
             total = spikes.astype(np.int64) + tensors[skip.source]
             spikes = np.minimum(total, skip.s_max).astype(np.uint8)
+        elif skip is not None and skip.domain == "iand":
+            spikes = (1 - spikes) * tensors[skip.source]
         return spikes

@@ -377,6 +377,34 @@ def skipped(**changes) -> Network:
     return network(conv(), last, Flatten("flat", "last"), head("flat", 16 * len(last.weight)))
 
 
+def inverted(**changes) -> Network:
+    """1-bit codes and the iand residual."""
+    skip = Skip("conv", "iand", **changes)
+    last = conv("last", "conv", (4, 4, 3, 3), s_max=1, spike_bits=1, skip=skip)
+    return network(conv(s_max=1, spike_bits=1), last, Flatten("flat", "last"), head("flat", 64))
+
+
+def test_an_inverted_residual_passes_where_the_layer_is_silent(tmp_path):
+    """(1 - s) * k on all four pairs, and again from the file."""
+    weight = np.array([[[[1]], [[0]]], [[[0]], [[1]]]], np.int8)
+    unit = Neuron(Affine(np.full(2, 1 << 16), np.zeros(2, int), np.zeros(2, int)), 1)
+    layers = (
+        Conv2d("k", INPUT, weight, 8, unit, 1),
+        Conv2d("s", INPUT, weight[::-1].copy(), 8, unit, 1, skip=Skip("k", "iand")),
+        Flatten("flat", "s"),
+        head("flat", 8),
+    )
+    built = network(*layers, num_steps=1, frame=TensorType((2, 2, 2), 1, 1, 1))
+    assert built.tensors["s"] == TensorType((2, 2, 2), 1, 1, 1)
+    built.save(tmp_path / "iand.qsnn")
+    loaded = Network.load(tmp_path / "iand.qsnn")
+    assert same(loaded, built)
+    frame = np.array([[[[0, 0], [1, 1]], [[0, 1], [0, 1]]]], np.uint8)
+    for one in (built, loaded):
+        # Channel 0: k is input 0, s is input 1; channel 1 the other way.
+        assert Reference().load(one).trace(frame)["s"][0, 0].tolist() == [[[0, 0], [1, 0]], [[0, 1], [0, 0]]]
+
+
 def ending(layer, channels, **more) -> Network:
     return network(conv(), layer, Flatten("flat", layer.name), head("flat", channels), **more)
 
@@ -444,10 +472,14 @@ INVALID = {
     "skip source": (lambda: skipped(source="later"), "last: no residual tensor 'later' before it"),
     "skip domain": (lambda: skipped(domain="both"), "last: residual domain 'both'"),
     "skip steps": (lambda: skipped(source=INPUT), "last: the residual has 1 steps, the layer 2"),
+    "iand bits": (lambda: skipped(domain="iand", s_max=1), "last: the iand residual joins 1-bit .* has 4 bits, the layer 4"),
+    "iand shape": (lambda: skipped(domain="iand", channels=5), "last: the iand-domain .* \\(4, 4, 4\\) .*\\(5, 4, 4\\)"),
+    "iand stride": (lambda: skipped(domain="iand", stride=2), "last: the iand-domain residual .* stride 2"),
+    "iand s_max": (lambda: inverted(s_max=2), "last: the iand residual declares s_max 2, must be 1"),
     "skip undeclared": (lambda: skipped(s_max=None), "last: a spike-domain residual must declare the s_max"),
     "skip s_max": (lambda: skipped(s_max=16), "last: s_max 16 does not fit 4 bits"),
-    "skip shape": (lambda: skipped(channels=5), "last: a spike-domain .* \\(4, 4, 4\\) needs .*\\(5, 4, 4\\)"),
-    "skip stride": (lambda: skipped(stride=2), "last: a spike-domain residual"),
+    "skip shape": (lambda: skipped(channels=5), "last: the spike-domain .* \\(4, 4, 4\\) .*needs .*\\(5, 4, 4\\)"),
+    "skip stride": (lambda: skipped(stride=2), "last: the spike-domain residual"),
     "skip current stride": (lambda: skipped(domain="current", stride=0), "last: residual stride 0, must be one of"),
     "skip current shape": (lambda: skipped(domain="current", stride=2), "last: a residual \\(4, 4, 4\\) with stride 2"),
     "skip fewer channels": (lambda: skipped(domain="current", channels=3), "last: a residual \\(4, 4, 4\\)"),

@@ -24,7 +24,8 @@ from .native_build import build
 SOURCE = Path(__file__).parent / "native" / "simulator.cc"
 # A fused multiply-add is safe in the one float loop: it is proved on the machine code that runs (see integrate.cc).
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-ffp-contract=fast", "-Wno-psabi")
-SKIP_SPIKE, SKIP_CURRENT = 1, 2  # 0: no residual
+# enum class SkipDomain of integrate.h; 0: no residual
+SKIP_DOMAIN = {"spike": 1, "current": 2, "iand": 3}
 HEAD_OUTPUT = -1
 NO_LEAK = -1
 
@@ -198,10 +199,10 @@ class _Engine:
         skip = getattr(layer, "skip", None)
         if skip is not None:
             spec.skip_source, spec.skip_stride = self._index[skip.source], skip.stride
+            spec.skip_domain = SKIP_DOMAIN[skip.domain]
             if skip.domain == "spike":
-                spec.skip_domain, spec.skip_s_max = SKIP_SPIKE, skip.s_max
-            else:
-                spec.skip_domain = SKIP_CURRENT
+                spec.skip_s_max = skip.s_max
+            elif skip.domain == "current":
                 keep["skip_multiplier"], keep["skip_shift"] = skip.multiplier, skip.shift
         for name, values in keep.items():
             keep[name] = np.ascontiguousarray(values, np.int64)

@@ -90,6 +90,8 @@ def _residual_stages(module, code_value: Decimal):
     last = stages[-1]
     if module.domain == "current":
         last.skip = (-distance, *_multiplier(ARITHMETIC.divide(skip_value, code_value) * 2**16))
+    elif module.domain == "iand":
+        last.iand_skip = -distance
     else:
         last.spike_skip = (-distance, round(module.ceiling / float(code_value)))
     return stages, code_value
@@ -131,7 +133,7 @@ class _Spiking:
         is_conv = isinstance(module, layers.SpikingConv)
         self.weighted = _Weighted(module.conv if is_conv else module.linear)
         self.source = source
-        self.skip = self.spike_skip = None
+        self.skip = self.spike_skip = self.iand_skip = None
         self.neuron = module.neuron
         threshold, norm = Decimal(module.neuron.threshold), module.norm
         parameters = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
@@ -156,6 +158,8 @@ class _Spiking:
         if self.spike_skip is not None:
             index, ceiling = self.spike_skip
             codes = torch.minimum(codes + tensors[index], torch.tensor(ceiling))
+        if self.iand_skip is not None:
+            codes = torch.where(codes == 0, tensors[self.iand_skip], 0)
         return codes
 
     def _fire(self, current):

@@ -161,6 +161,10 @@ class _Exporter:
             limit = round(module.ceiling / wire.scale)
             skip = Skip(shortcut.name, "spike", s_max=limit)
             wire = replace(wire, s_max=min(limit, wire.s_max + shortcut.s_max))
+        elif module.domain == "iand":
+            if shortcut.scale != wire.scale:
+                raise ConfigError(f"{layer.name}: the residual's step {shortcut.scale:g} is not {wire.scale:g}")
+            skip = Skip(shortcut.name, "iand")
         else:
             channels = len(layer.weight)
             factor = np.full(channels, shortcut.scale / wire.scale * THRESHOLD)

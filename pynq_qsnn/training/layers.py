@@ -106,6 +106,7 @@ class Residual(nn.Module):
     """A body and a shortcut.
 
     domain "spike":   SEW ADD (arXiv 2102.04159): min(body + shortcut, s_max), after firing.
+    domain "iand":    SEW IAND: the shortcut's spike passes where the body is silent, after firing; 1-bit codes.
     domain "current": ResNet: the shortcut joins the current of the body's last layer, before it fires.
     """
 
@@ -120,6 +121,8 @@ class Residual(nn.Module):
             x = layer(x)
         if self.domain == "current":
             return self.body[-1](x, skip=skip)
+        if self.domain == "iand":
+            return (1 - self.body[-1](x) / self.ceiling) * skip  # the ceiling is the one spike's value
         return (self.body[-1](x) + skip).clamp(max=self.ceiling)
 
 

@@ -15,6 +15,7 @@ from .lif import MultiBitLIF
 
 EDGE_WEIGHT_BITS = 8
 MAX_CODE_BITS = 8
+RESIDUAL_DOMAINS = ("spike", "current", "iand")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Residual:
-    """body: Conv entries. domain: spike | current. shortcut None = identity."""
+    """body: Conv entries. domain: spike | current | iand. shortcut None = identity."""
 
     body: tuple
     domain: str = "spike"
@@ -236,8 +237,8 @@ class _Builder:
         raise ConfigError(f"pool kind must be max, avg or sum, not {entry.kind!r}")
 
     def _residual(self, entry):
-        if entry.domain not in ("spike", "current"):
-            raise ConfigError(f"residual domain must be spike or current, not {entry.domain!r}")
+        if entry.domain not in RESIDUAL_DOMAINS:
+            raise ConfigError(f"residual domain must be one of {RESIDUAL_DOMAINS}, not {entry.domain!r}")
         if not entry.body or not all(isinstance(part, Conv) for part in entry.body):
             raise ConfigError("a residual body is one or more Conv entries")
         shape, bits, threshold = self.shape, self.bits, self.threshold
@@ -245,10 +246,15 @@ class _Builder:
         skip = self.shape, self.bits, self.threshold
         self.shape, self.bits, self.threshold = shape, bits, threshold
         body = [self._conv(part) for part in entry.body]
-        if entry.domain == "spike":
+        if entry.domain == "iand" and (skip[1], self.bits) != (1, 1):
+            raise ConfigError(
+                f"an iand residual joins 1-bit spikes; the shortcut has {skip[1]} bits, the body {self.bits}: "
+                'use spike_bits 1 or the domain "spike"'
+            )
+        if entry.domain != "current":
             if skip[0] != self.shape or skip[2] != self.threshold:
                 raise ConfigError(
-                    f"a spike-domain residual needs equal shape and threshold on both paths: "
+                    f"a {entry.domain}-domain residual needs equal shape and threshold on both paths: "
                     f"shortcut {skip[0]} at {skip[2]:g}, body {self.shape} at {self.threshold:g}; "
                     f"give it a shortcut Conv"
                 )

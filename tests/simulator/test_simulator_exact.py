@@ -20,6 +20,8 @@ FAMILIES = {
     "events": Limits(static_input=False),
     "current residuals": Limits(skip_domains=("current",), groups=False, max_layers=7),
     "spike residuals": Limits(skip_domains=("spike",), strides=(1,), max_layers=7),
+    "inverted residuals": Limits(skip_domains=("iand",), spike_bits=(1,), strides=(1,), max_layers=7),
+    "inverted residuals, one step": Limits(skip_domains=("iand",), spike_bits=(1,), max_steps=1, extremes=0.0),
     "ordinary": Limits(extremes=0.0),
     "extreme": Limits(extremes=1.0),
     "large": Limits(max_size=24, max_layers=3, max_channels=20, max_steps=4),

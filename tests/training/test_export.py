@@ -19,6 +19,7 @@ from pynq_qsnn.training import check, export  # noqa: E402
 from pynq_qsnn.training.check import IntegerForward  # noqa: E402
 from pynq_qsnn.training.export import export_network, logit_fraction_bits  # noqa: E402
 from pynq_qsnn.training.fixed_point import to_bias, to_multiplier  # noqa: E402
+from pynq_qsnn.training.models import Conv, Flatten, Head, Pool, Residual  # noqa: E402
 
 
 def assert_equal_traces(model, network, frames):
@@ -85,6 +86,22 @@ def test_structure_of_the_mixed_network():
     # Equal thresholds: one code of the residual is worth exactly one threshold.
     assert np.all(layers["conv3"].skip.multiplier == 1 << 16) and np.all(layers["conv3"].skip.shift == 0)
     assert [layers[f"pool{i}"].kind for i in (1, 2)] == ["average", "sum"]
+
+
+@pytest.mark.parametrize("num_steps", [1, 4])
+def test_inverted_residuals(num_steps):
+    """SEW IAND with and without a shortcut layer."""
+    body = (Conv(8), Conv(8))
+    table = (Conv(8), Residual(body, "iand"), Residual(body, "iand", Conv(8, kernel=1)), Pool("max"), Flatten(), Head())
+    model = calibrated_model(8, 1, num_steps, table)
+    network = export_network(model)
+    assert [layer.skip.domain for layer in network.layers if getattr(layer, "skip", None)] == ["iand", "iand"]
+    trains = assert_equal_traces(model, network, random_images(40))
+    assert all(0 < train.mean() < 1 for name, train in trains.items() if name.startswith("conv"))
+    frames = random_images(40)
+    expected = model(torch.from_numpy(frames).float() / 255).detach().numpy()
+    scores = Reference().load(network).run(frames) * network.head.logit_scale
+    assert np.mean(scores.argmax(1) == expected.argmax(1)) >= 0.95
 
 
 def test_exported_file_reloads(tmp_path):

@@ -145,6 +145,8 @@ def test_option_names_match_the_architectures():
         (Conv(4), Residual((Conv(4, spike_bits=4),), "spike"), Flatten(), Head()),
         (Conv(4), Residual((Conv(3),), "current"), Flatten(), Head()),
         (Conv(4), Residual((Conv(4),), "voltage"), Flatten(), Head()),
+        (Conv(4), Residual((Conv(4),), "iand"), Flatten(), Head()),  # two-bit codes
+        (Conv(4, spike_bits=1), Residual((Conv(5, spike_bits=1),), "iand"), Flatten(), Head()),
         (Conv(4), Flatten(), Conv(4), Head()),
     ],
 )

@@ -32,6 +32,7 @@ void NeuronPanel::IntegrateOne(const NeuronRule& rule, const ChannelRule& channe
     int64_t s = std::min<int64_t>(std::max<int64_t>(v >> kFractionBits, 0), rule.s_max);
     v = rule.reset_to_zero ? (s > 0 ? 0 : v) : v - (s << kFractionBits);
     if (rule.skip == SkipDomain::kSpike) s = std::min<int64_t>(s + skips[t * skip_stride], rule.skip_s_max);
+    if (rule.skip == SkipDomain::kIand) s = (1 - s) * skips[t * skip_stride];
     codes[t * code_stride] = static_cast<uint8_t>(s);
   }
 }
@@ -179,6 +180,8 @@ __attribute__((noipa)) void NeuronPanel::IntegrateStaircase(const Block& given) 
       if (rule.skip == SkipDomain::kSpike) {
         s += Widen(Load<Uint8x16>(block.skips[pixel] + first));
         s = Clamp(s, 0, rule.skip_s_max);
+      } else if (rule.skip == SkipDomain::kIand) {
+        s = (1 - s) * Widen(Load<Uint8x16>(block.skips[pixel] + first));
       }
       StoreFirst(block.outputs[pixel] + first, Convert<Uint8x16>(s), channels - first);
     }
@@ -219,6 +222,7 @@ void NeuronPanel::IntegrateNarrow(const Block& given) const {
         Int32x16 s = Clamp(v >> kFractionBits, 0, rule.s_max);
         v = rule.reset_to_zero ? (s > 0 ? Int32x16{} : v) : v - (s << kFractionBits);
         if (rule.skip == SkipDomain::kSpike) s = Clamp(s + skip, 0, rule.skip_s_max);
+        if (rule.skip == SkipDomain::kIand) s = (1 - s) * skip;
         StoreFirst(block.outputs[pixel] + t * block.output_step + first, Convert<Uint8x16>(s), channels - first);
       }
     }

@@ -10,7 +10,7 @@ namespace qsnn {
 
 constexpr int kFractionBits = 16;
 
-enum class SkipDomain { kNone, kSpike, kCurrent };
+enum class SkipDomain { kNone, kSpike, kCurrent, kIand };
 
 // What all channels of a layer share.
 struct NeuronRule {
