@@ -252,14 +252,15 @@ class _Scheduler:
         """Rows of every tensor that the rows first..last-1 of the last one need."""
         rows = {chain[-1].name: (first, last)}
         for operation in reversed(chain):
-            for name, (low, high) in (
-                (operation.source, operation.input_rows(*rows[operation.name])),
-                (operation.skip_source, operation.skip_source and operation.skip_rows(*rows[operation.name])),
-            ):
-                if name is not None:
-                    low, high = max(low, 0), min(high, self.types[name].shape[1])
-                    known = rows.get(name, (low, high))
-                    rows[name] = (min(low, known[0]), max(high, known[1]))
+            need = {operation.source: operation.input_rows(*rows[operation.name])}
+            if operation.skip_source is not None:
+                low, high = operation.skip_rows(*rows[operation.name])
+                known = need.get(operation.skip_source, (low, high))  # a residual may be the source itself
+                need[operation.skip_source] = (min(low, known[0]), max(high, known[1]))
+            for name, (low, high) in need.items():
+                low, high = max(low, 0), min(high, self.types[name].shape[1])
+                known = rows.get(name, (low, high))
+                rows[name] = (min(low, known[0]), max(high, known[1]))
         return rows
 
     def _band_areas(self, chain, bands, to_spill: bool) -> dict[str, int] | None:
