@@ -40,13 +40,13 @@ constexpr int kQuadBits = 11;
 constexpr int kQuadHalf = 1 << (kQuadBits - 1);
 constexpr int64_t kQuadBias = (int64_t(1) + (int64_t(1) << kQuadBits) + (int64_t(1) << (2 * kQuadBits)))
                               << (kQuadBits - 1);
-typedef fabric_int<kQuadBits + 4> pair_t;  // two int4 weights, or one int8
-typedef fabric_int<kPackedBits + kQuadBits + 4> mac_product_t;
-typedef fabric_int<kPackedBits + kQuadBits + 4 + 3> mac_cascade_t;
+constexpr int kPairBits = kQuadBits + 4 + 1;  // -8 - 8 * 2048 is below -2^14
+typedef fabric_int<kPairBits> pair_t;         // two int4 weights, or one int8
+typedef fabric_int<kPackedBits + kPairBits + 3> mac_cascade_t;
 typedef fabric_int<kQuadBits> quad_field_t;
 
 static_assert(2 * kQuadBits + 4 < kPackedBits, "port A holds two u4 codes and a zero sign");
-static_assert(kQuadBits + 4 <= 18, "port B holds two int4 weights");
+static_assert(kPairBits <= 18, "port B holds two int4 weights");
 static_assert(kQuadCascade * 15 * 8 <= kQuadHalf && kQuadCascade * 15 * 7 < kQuadHalf, "a field holds a cascade of 8");
 static_assert(4 * kQuadBits <= 48, "four fields fit the 48 bits of a DSP");
 
@@ -166,7 +166,7 @@ inline void multiply_chains(int mode, const MacOperands& operands, const MacWeig
       for (int product = 0; product < kMacProducts; ++product) {
         UNROLL
         cascade[index][product] +=
-            fabric_multiply<kPackedBits, kQuadBits + 4>(operands.packed[lane][product], weights.factor[lane][product]);
+            fabric_multiply<kPackedBits, kPairBits>(operands.packed[lane][product], weights.factor[lane][product]);
       }
     }
   }
