@@ -11,9 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import CapacityError
-from ..hwspec import HardwareConfig
+from ..hwspec import INSTRUCTION, HardwareConfig
 from ..network import INPUT, WEIGHTED, Conv2d, Flatten, Head, Linear, Network, Pool, TensorType
 from ..packing import FrameFold, frame_fold, frame_tensor, sources
+
+LARGEST_MAP = (
+    2 ** min(f.bits for f in INSTRUCTION if f.name.endswith(("_height", "_width")) and "kernel" not in f.name) - 1
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,10 @@ class _Graph:
             self.physical[layer.name] = self.physical[layer.source] if flat else layer.name
 
     def build(self) -> list[Operation]:
+        for name, tensor in self.stored.items():
+            if max(tensor.shape[1:]) > LARGEST_MAP:
+                height, width = tensor.shape[1:]
+                raise CapacityError(f"{name}: a {height} x {width} map; the overlay's fields hold {LARGEST_MAP}")
         built: list[Operation] = []
         fused: set[str] = set()
         for layer in self.network.layers:

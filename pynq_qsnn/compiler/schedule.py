@@ -173,6 +173,17 @@ class _Scheduler:
             "Use fewer steps, spike bits or channels, or pool earlier"
         )
 
+    def _no_band(self, operation: Operation) -> CapacityError:
+        """Not even the rows of one output row fit together."""
+        rows = self._band([operation], 0, 1)
+        needs = {n: (b - a) * row_words(self.types[n], self.config) for n, (a, b) in rows.items()}
+        parts = ", ".join(f"{words} for {name} {self.types[name].shape}" for name, words in needs.items())
+        return CapacityError(
+            f"{operation.name}: one row needs {sum(needs.values())} activation words a bank ({parts}), "
+            f"{self.map.used} of {self.config.activation_bank_words} are in use. "
+            "Use fewer steps, spike bits or channels, or pool earlier"
+        )
+
     def _whole(self, index: int) -> int:
         """Run one operation on chip; 1 if it fits."""
         operation = self.operations[index]
@@ -211,7 +222,7 @@ class _Scheduler:
                 if best is None or overhead < best[0]:
                     best = (overhead, len(chain), to_spill, *attempt)
         if best is None:
-            raise self._full(self.operations[index].name, 1)
+            raise self._no_band(self.operations[index])
         _, length, to_spill, items, base = best
         final = self.operations[index + length - 1]
         if not final.is_head:
