@@ -1,38 +1,69 @@
 #include "stages.hpp"
 
-#include "arithmetic.hpp"
 #include "counters.hpp"
+#include "mac_row.hpp"
+#if defined(__SYNTHESIS__) || defined(__VITIS_HLS__)
+#include "qsnn_mac_row.hpp"
+#endif
 
 namespace {
 
-// 16 input lanes of one output lane for one pair of slots: four cascades of four DSPs.
-inline void dot_product(const packed_t x[kInputLanes], const int8_t w[kInputLanes][kOutputLanes], int output_lane,
-                        int32_t& low_sum, int32_t& high_sum) {
-  HLS(INLINE)
-  low_sum = 0;
-  high_sum = 0;
-  for (int first = 0; first < kInputLanes; first += hw::kCascadeLength) {
-    UNROLL
-    cascade_t cascade = 0;
-    for (int lane = first; lane < first + hw::kCascadeLength; ++lane) {
-      UNROLL
-      cascade += multiply(x[lane], w[lane][output_lane]);
-    }
-    field_t low, high;
-    split(cascade, low, high);
-    low_sum += int(low);
-    high_sum += int(high);
-  }
+// Rows of the array, each of kMacRows output lanes: one beat of a weight tile.
+constexpr int kArrayRows = kOutputLanes / kMacRows;
+static_assert(kBeatRows == kMacRows && kArrayRows == kTileBeats, "a beat holds the weights of a row");
+
+#if defined(__SYNTHESIS__) || defined(__VITIS_HLS__)
+
+#else
+
+// The leaf model takes operands and weights prepared: once for all rows, once for all cycles of a tap.
+typedef MacOperands RowOperands;
+typedef MacWeights RowWeights;
+
+inline void prepare(int mode, const Operand& operand, RowOperands& prepared) {
+  prepare_operands(mode, operand.code, prepared);
 }
 
-// One beat of a tile into its registers, [input lane][output lane].
-inline void place_rows(const WeightBeat& beat, int index, int8_t tile[kInputLanes][kOutputLanes]) {
+inline void prepare(int mode, const WeightBeat& beat, RowWeights& prepared) {
+  pack_weights(mode, beat.weight, prepared);
+}
+
+inline void multiply_row(int mode, const RowOperands& operands, const RowWeights& weights,
+                         int32_t sum[kParts][kSlots][kMacRows]) {
+  mac_row(mode, operands, weights, sum);
+}
+
+inline void forward(RowOperands&) {}
+
+#endif
+
+// Sums of row `row` to their places in the group: in MULTIPLY4 a row serves twice as many output lanes, part by part;
+// in MUX_ADD its parts are bit planes, of which codes are made.
+inline void place_sums(int mode, int bits, int row, const int32_t row_sum[kParts][kSlots][kMacRows],
+                       int32_t sum[kParts][kSlots][kOutputLanes]) {
   HLS(INLINE)
-  for (int row = 0; row < kBeatRows; ++row) {
+  for (int slot = 0; slot < kSlots; ++slot) {
     UNROLL
-    for (int lane = 0; lane < kInputLanes; ++lane) {
+    for (int i = 0; i < kMacRows; ++i) {
       UNROLL
-      tile[lane][index * kBeatRows + row] = beat.weight[row][lane];
+      const int lane = row * kMacRows + i;
+      int32_t found[kParts], part[kParts];
+      for (int p = 0; p < kParts; ++p) {
+        UNROLL
+        found[p] = row_sum[p][slot][i];
+      }
+      combine_planes(bits, found, part);
+      for (int p = 0; p < kParts; ++p) {
+        UNROLL
+        const int wide_lane = 2 * lane + p;
+        if (mode != hw::mode::kMultiply4) {
+          sum[p][slot][lane] = part[p];
+        } else if (p < 2) {
+          sum[wide_lane / kOutputLanes][slot][wide_lane % kOutputLanes] = found[p];
+        } else {
+          sum[p][slot][lane] = found[p];  // zero
+        }
+      }
     }
   }
 }
@@ -41,73 +72,84 @@ inline void place_rows(const WeightBeat& beat, int index, int8_t tile[kInputLane
 
 // The loop it means:
 //
-//   for block, output tile, kernel position x input tile, group of the block:
-//     for slot, output lane:   sum[group][slot][lane] += dot(operand[slot], weight[lane])
+//   for block, pass, kernel position x input tile, group of the block:
+//     for part, slot, output lane:   sum[group][part][slot][lane] += dot(operand[slot], weight[lane])
 //
-// The multiplier array: 32 output lanes x 16 input lanes x 2 slot pairs = 1,024 DSP48E2. A tap lasts at least
-// kMinimumGroups cycles, in which the next tap's weight tile arrives beat by beat in the shadow registers.
+// The multiplier array: 8 rows of 128 DSP48E2, each 4 output lanes (8 in MULTIPLY4) x 16 input lanes x 4 slots. A tap
+// lasts at least kMinimumGroups cycles, in which the next tap's weight tile arrives beat by beat in the shadow
+// registers. Operands and mode go from row to row through registers: a broadcast to 1,024 DSPs would not meet timing.
+// The rows' sums, at most 20 bits wide here, wait for the last row.
 //
 // II = 1: a sum is updated once a tap, so the distance of its recurrence is the length of a tap, at least
-// kMinimumGroups = 8 iterations, more than the depth of the adder tree behind the cascades. Each sum memory (one for
-// each slot and lane, block_groups deep) has one read and one write a cycle. Operands and weights are one stream read
-// each.
-void accumulate(const Instruction d, hls::stream<Operand>& operands, hls::stream<WeightBeat>& weights,
+// kMinimumGroups = 8 iterations, while its read, one 32-bit sum and its write take three; rows and adders before them
+// are feed-forward. Each sum memory (one for each part, slot and lane, block_groups deep) has one read and one write a
+// cycle. Operands and weights are one stream read each.
+void accumulate(const Command c, hls::stream<Operand>& operands, hls::stream<WeightBeat>& weights,
                 hls::stream<PartialSum>& partial_sums) {
-  int32_t sum[hw::kBlockGroups][kSlots][kOutputLanes];
+  const Instruction d = c.instruction;
+  int32_t sum[hw::kBlockGroups][kParts][kSlots][kOutputLanes];
   HLS(ARRAY_PARTITION variable = sum complete dim = 2)
   HLS(ARRAY_PARTITION variable = sum complete dim = 3)
+  HLS(ARRAY_PARTITION variable = sum complete dim = 4)
   HLS(BIND_STORAGE variable = sum type = ram_2p impl = lutram)
-  int8_t weight[kInputLanes][kOutputLanes], shadow[kInputLanes][kOutputLanes];
-  HLS(ARRAY_PARTITION variable = weight complete dim = 0)
-  HLS(ARRAY_PARTITION variable = shadow complete dim = 0)
+  RowWeights weight[kArrayRows], shadow[kArrayRows];
+  HLS(ARRAY_PARTITION variable = weight complete)
+  HLS(ARRAY_PARTITION variable = shadow complete)
 
-  const int taps = taps_of(d);
-  const int full = int(d.block_quadruples) * int(d.input_steps);
-  const int rest = (int(d.quadruples) - (int(d.blocks) - 1) * int(d.block_quadruples)) * int(d.input_steps);
+  const int mode = d.mode;
+  const int plane_bits = mode == hw::mode::kMuxAdd ? int(d.input_bits) : 1;  // 1: parts stay what they are
+  const int taps = taps_of(d), passes = passes_of(d), blocks = c.blocks;
+  const int full = int(d.block_quadruples) * int(d.chunks);
+  const int rest = (quadruples_of(c) - (blocks - 1) * int(d.block_quadruples)) * int(d.chunks);
   const int full_cycles = full < kMinimumGroups ? kMinimumGroups : full;
   const int rest_cycles = rest < kMinimumGroups ? kMinimumGroups : rest;
 
 load_first_tile:
-  for (int beat = 0; beat < kTileBeats; ++beat) {
+  for (int row = 0; row < kArrayRows; ++row) {
     PIPELINE(1);
-    place_rows(weights.read(), beat, weight);
+    prepare(mode, weights.read(), weight[row]);
   }
 
-  int group = 0, tap = 0, output_tile = 0, block = 0;
+  int group = 0, tap = 0, pass = 0, block = 0;
   bool running = true;
 multiply_accumulate:
   while (running) {
     HLS(LOOP_TRIPCOUNT min = 8 max = 1000000 avg = 40000)
     PIPELINE(1);
     HLS(DEPENDENCE variable = sum type = inter direction = RAW distance = kMinimumGroups dependent = true)
-    const bool last_block = block == int(d.blocks) - 1;
+    const bool last_block = block == blocks - 1;
     const int groups = last_block ? rest : full;
     const int cycles = last_block ? rest_cycles : full_cycles;
     const bool last_tap = tap == taps - 1;
-    const bool last_tile = last_tap && last_block && output_tile == int(d.output_tiles) - 1;
+    const bool last_tile = last_tap && last_block && pass == passes - 1;
 
-    if (group < kTileBeats && !last_tile) place_rows(weights.read(), group, shadow);
+    if (group < kArrayRows && !last_tile) prepare(mode, weights.read(), shadow[group]);
 
     if (group < groups) {
-      const Operand operand = operands.read();
+      RowOperands row_operands;
+      prepare(mode, operands.read(), row_operands);
+      int32_t group_sum[kParts][kSlots][kOutputLanes];
+      HLS(ARRAY_PARTITION variable = group_sum complete dim = 0)
+      for (int row = 0; row < kArrayRows; ++row) {
+        UNROLL
+        int32_t row_sum[kParts][kSlots][kMacRows];
+        HLS(ARRAY_PARTITION variable = row_sum complete dim = 0)
+        multiply_row(mode, row_operands, weight[row], row_sum);
+        place_sums(mode, plane_bits, row, row_sum, group_sum);
+        forward(row_operands);
+      }
       PartialSum result;
       HLS(ARRAY_PARTITION variable = result.sum complete dim = 0)
-      for (int slot = 0; slot < kSlots; slot += 2) {
+      for (int part = 0; part < kParts; ++part) {
         UNROLL
-        packed_t packed[kInputLanes];
-        HLS(ARRAY_PARTITION variable = packed complete)
-        for (int lane = 0; lane < kInputLanes; ++lane) {
+        for (int slot = 0; slot < kSlots; ++slot) {
           UNROLL
-          packed[lane] = pack(operand.code[slot][lane], operand.code[slot + 1][lane]);
-        }
-        for (int lane = 0; lane < kOutputLanes; ++lane) {
-          UNROLL
-          int32_t low, high;
-          dot_product(packed, weight, lane, low, high);
-          result.sum[slot][lane] = (tap == 0 ? 0 : sum[group][slot][lane]) + low;
-          result.sum[slot + 1][lane] = (tap == 0 ? 0 : sum[group][slot + 1][lane]) + high;
-          sum[group][slot][lane] = result.sum[slot][lane];
-          sum[group][slot + 1][lane] = result.sum[slot + 1][lane];
+          for (int lane = 0; lane < kOutputLanes; ++lane) {
+            UNROLL
+            const int32_t before = tap == 0 ? 0 : sum[group][part][slot][lane];
+            result.sum[part][slot][lane] = before + group_sum[part][slot][lane];
+            sum[group][part][slot][lane] = result.sum[part][slot][lane];
+          }
         }
       }
       if (last_tap) partial_sums.write(result);
@@ -116,17 +158,14 @@ multiply_accumulate:
     bool carry = true;
     count(group, cycles, carry);
     if (carry) {
-      for (int lane = 0; lane < kInputLanes; ++lane) {
+      for (int row = 0; row < kArrayRows; ++row) {
         UNROLL
-        for (int row = 0; row < kOutputLanes; ++row) {
-          UNROLL
-          weight[lane][row] = shadow[lane][row];
-        }
+        weight[row] = shadow[row];
       }
     }
     count(tap, taps, carry);
-    count(output_tile, d.output_tiles, carry);
-    count(block, d.blocks, carry);
+    count(pass, passes, carry);
+    count(block, blocks, carry);
     running = !carry;
   }
 }

@@ -6,10 +6,10 @@
 #include "types.hpp"
 
 // ---- mode W: two products on one DSP48E2
-// ------------------------------------------------------------------------------- (x0 + x1 << 18) * w holds x0 * w in
-// the low 18 bits and x1 * w above them, less one where the low product is negative. A cascade of 4 keeps |sum of x0 *
-// w| <= 4 * 255 * 127 = 129,540 < 2^17, so the low field never overflows and the split is exact. w = -128 would reach
-// 130,560, still inside, but is excluded by the contract.
+
+// (x0 + x1 << 18) * w holds x0 * w in the low 18 bits and x1 * w above them, less one where the low product is negative.
+// A cascade of 4 keeps |sum of x0 * w| <= 4 * 255 * 127 = 129,540 < 2^17, so the low field never overflows and the split
+// is exact. w = -128 would reach 130,560, still inside, but is excluded by the contract.
 constexpr int kFieldBits = 18;
 constexpr int kPackedBits = kFieldBits + 8 + 1;  // 27, port A of the DSP; the value is never negative
 typedef fabric_int<kPackedBits> packed_t;
@@ -39,14 +39,16 @@ inline void split(cascade_t cascade, field_t& low, field_t& high) {
 }
 
 // ---- the integration unit
-// ----------------------------------------------------------------------------------------------
+
+typedef fabric_int<hw::kMultiplierBits> multiplier_t;
+
 struct ChannelParameters {
   int32_t bias;
   int32_t initial_membrane;
-  ap_int<hw::kMultiplierBits> multiplier;
-  ap_int<hw::kMultiplierBits> skip_multiplier;
-  ap_uint<hw::channel_parameters::kShiftBits> shift;
-  ap_uint<hw::channel_parameters::kSkipShiftBits> skip_shift;
+  multiplier_t multiplier;
+  multiplier_t skip_multiplier;
+  uint8_t shift;
+  uint8_t skip_shift;
 };
 
 inline ChannelParameters decode_parameters(const word_t& word) {
@@ -55,74 +57,80 @@ inline ChannelParameters decode_parameters(const word_t& word) {
   ChannelParameters p;
   p.bias = ap_int<32>(word.range(kBiasLsb + kBiasBits - 1, kBiasLsb));
   p.initial_membrane = ap_int<32>(word.range(kInitialMembraneLsb + kInitialMembraneBits - 1, kInitialMembraneLsb));
-  p.multiplier = word.range(kMultiplierLsb + kMultiplierBits - 1, kMultiplierLsb);
-  p.skip_multiplier = word.range(kSkipMultiplierLsb + kSkipMultiplierBits - 1, kSkipMultiplierLsb);
-  p.shift = word.range(kShiftLsb + kShiftBits - 1, kShiftLsb);
-  p.skip_shift = word.range(kSkipShiftLsb + kSkipShiftBits - 1, kSkipShiftLsb);
+  p.multiplier = ap_int<kMultiplierBits>(word.range(kMultiplierLsb + kMultiplierBits - 1, kMultiplierLsb));
+  p.skip_multiplier =
+      ap_int<kSkipMultiplierBits>(word.range(kSkipMultiplierLsb + kSkipMultiplierBits - 1, kSkipMultiplierLsb));
+  p.shift = ap_uint<kShiftBits>(word.range(kShiftLsb + kShiftBits - 1, kShiftLsb));
+  p.skip_shift = ap_uint<kSkipShiftBits>(word.range(kSkipShiftLsb + kSkipShiftBits - 1, kSkipShiftLsb));
   return p;
 }
 
-typedef ap_int<33> current_t;       // saturated scale plus bias
-typedef ap_int<27> skip_current_t;  // 8 x 18 bits
-typedef ap_int<36> charge_t;        // v - (v >> leak) + u + residual
+// The product of a code and a skip multiplier is less than 2^25, so every shift from this one on rounds it to zero.
+constexpr int kSkipShiftToZero = 26;
+static_assert(hw::kMultiplierBits == 18 && hw::kMaximumShift == 48, "widths below");
+typedef fabric_int<33> current_t;       // saturated scale plus bias
+typedef fabric_int<27> skip_current_t;  // 8 x 18 bits, and the rounding half
+typedef fabric_int<36> charge_t;        // v - (v >> leak) + u + residual
+typedef fabric_int<52> wide_t;          // 32 x 18 bits, and the rounding half
 
-inline int32_t saturate32(ap_int<52> x) {
+inline int32_t saturate32(wide_t x) {
   HLS(INLINE)
-  if (x > INT32_MAX) return INT32_MAX;
-  if (x < INT32_MIN) return INT32_MIN;
-  return int32_t(x);
+  return x > INT32_MAX ? INT32_MAX : x < INT32_MIN ? INT32_MIN : int32_t(x);
 }
 
-// Half of the last place for a rounding right shift: 0 for no shift.
-inline ap_uint<hw::kMaximumShift> rounding_half(ap_uint<6> shift) {
-  HLS(INLINE)
-  return (ap_uint<hw::kMaximumShift + 1>(1) << shift) >> 1;
+// One scale unit: two DSPs (32 x 18 bits), a 51-bit adder, a shifter, a saturation. A function of its own, so that
+// `integrate` can say how many units there are.
+inline current_t scale(int32_t acc, multiplier_t multiplier, uint8_t shift, int32_t bias) {
+  HLS(INLINE off)
+  HLS(PIPELINE II = 1)
+  const wide_t product = fabric_multiply<32, hw::kMultiplierBits>(fabric_int<32>(acc), multiplier);
+  HLS(BIND_OP variable = product op = mul impl = dsp)
+  const wide_t half = (wide_t(1) << int(shift)) >> 1;  // 0 for no shift
+  const wide_t rounded = (product + half) >> int(shift);
+  return current_t(saturate32(rounded)) + bias;
 }
 
-inline current_t scale(int32_t acc, const ChannelParameters& p) {
-  HLS(INLINE)
-  const ap_int<50> product = ap_int<32>(acc) * p.multiplier;  // two DSPs: 32 x 18
-  const ap_int<51> rounded = product + rounding_half(p.shift);
-  return current_t(saturate32(rounded >> p.shift)) + p.bias;
+// One residual unit. Its multiplier is made of LUTs: all DSPs are spoken for.
+inline skip_current_t skip_current(uint8_t code, multiplier_t multiplier, uint8_t shift) {
+  HLS(INLINE off)
+  HLS(PIPELINE II = 1)
+  const skip_current_t product = fabric_multiply<9, hw::kMultiplierBits>(fabric_int<9>(code), multiplier);
+  HLS(BIND_OP variable = product op = mul impl = fabric)
+  if (shift >= kSkipShiftToZero) return 0;
+  const skip_current_t half = (skip_current_t(1) << int(shift)) >> 1;
+  return skip_current_t(product + half) >> int(shift);
 }
 
-inline skip_current_t skip_current(uint8_t code, const ChannelParameters& p) {
+inline int32_t charge(int32_t v, charge_t input, bool leak_enable, int leak_shift) {
   HLS(INLINE)
-  const ap_int<27> product = ap_int<9>(code) * p.skip_multiplier;
-  const ap_int<50> rounded = product + ap_int<50>(rounding_half(p.skip_shift));
-  return skip_current_t(rounded >> p.skip_shift);
-}
-
-inline int32_t charge(int32_t v, current_t u, skip_current_t residual, bool leak_enable, ap_uint<5> leak_shift) {
-  HLS(INLINE)
-  const int32_t leak = leak_enable ? int32_t(v >> int(leak_shift)) : 0;
-  const charge_t sum = charge_t(v) - leak + u + residual;
+  const int32_t leak = leak_enable ? int32_t(v >> leak_shift) : 0;
+  const charge_t sum = charge_t(v) - leak + input;
   return saturate32(sum);
 }
 
 inline uint8_t fire(int32_t v, uint8_t s_max) {
   HLS(INLINE)
   const int32_t thresholds = v >> hw::kFractionBits;  // the threshold is 1 << 16; equality fires
-  if (thresholds < 0) return 0;
-  return thresholds > s_max ? s_max : uint8_t(thresholds);
+  return thresholds < 0 ? 0 : thresholds > s_max ? s_max : uint8_t(thresholds);
 }
 
 inline int32_t reset(int32_t v, uint8_t s, bool to_zero) {
   HLS(INLINE)
-  if (to_zero) return s ? 0 : v;
-  return v - (int32_t(s) << hw::kFractionBits);
+  return to_zero ? (s ? 0 : v) : v - (int32_t(s) << hw::kFractionBits);
 }
 
-// Spike-domain residual: codes add and saturate.
-inline uint8_t add_spikes(uint8_t s, uint8_t k, uint8_t s_max) {
+// Spike-domain residual k of the fired code s.
+inline uint8_t add_residual(uint8_t s, uint8_t k, int skip_mode, uint8_t s_max) {
   HLS(INLINE)
   const int sum = int(s) + int(k);
-  return sum > s_max ? s_max : uint8_t(sum);
+  const uint8_t added = sum > s_max ? s_max : uint8_t(sum);
+  const uint8_t vetoed = uint8_t(~s & k & 1);
+  return skip_mode == hw::skip::kSpike ? added : skip_mode == hw::skip::kIand ? vetoed : s;
 }
 
 // ---- codes in a word
-// ---------------------------------------------------------------------------------------------------- Place of step
-// `step` in a train of `bits`-bit codes. Codes are powers of two wide and never straddle a byte.
+
+// Place of step `step` in a train of `bits`-bit codes. Codes are powers of two wide and never straddle a byte.
 inline void train_place(int step, int bits, int& word, int& bit) {
   HLS(INLINE)
   const int first = step * bits;
@@ -130,15 +138,19 @@ inline void train_place(int step, int bits, int& word, int& bit) {
   bit = first & 7;
 }
 
-// Byte lane c of the word holds channel c: take the code at `bit` of each.
+constexpr uint64_t kEachByte = 0x0101010101010101;
+
+// Byte lane c of the word holds channel c: take the code at `bit` of each. What a shift of the whole half drags over
+// from the next byte lies above the code, where the mask is zero.
 inline void extract_codes(const word_t& word, int bit, int bits, uint8_t code[kInputLanes]) {
   HLS(INLINE)
-  const unsigned mask = (1u << bits) - 1;
-  const uint64_t low = word.range(63, 0).to_uint64(), high = word.range(127, 64).to_uint64();
-  for (int c = 0; c < kInputLanes; ++c) {
+  const uint64_t mask = ((1u << bits) - 1) * kEachByte;
+  const uint64_t low = (word.range(63, 0).to_uint64() >> bit) & mask;
+  const uint64_t high = (word.range(127, 64).to_uint64() >> bit) & mask;
+  for (int c = 0; c < 8; ++c) {
     UNROLL
-    const uint64_t half = c < 8 ? low : high;
-    code[c] = (unsigned(half >> (8 * (c & 7))) >> bit) & mask;
+    code[c] = uint8_t(low >> (8 * c));
+    code[8 + c] = uint8_t(high >> (8 * c));
   }
 }
 
@@ -146,18 +158,14 @@ inline void extract_codes(const word_t& word, int bit, int bits, uint8_t code[kI
 inline word_t place_codes(const uint8_t code[kInputLanes], int bit) {
   HLS(INLINE)
   uint64_t low = 0, high = 0;
-  for (int lane = 0; lane < kInputLanes; ++lane) {
+  for (int c = 0; c < 8; ++c) {
     UNROLL
-    const uint64_t byte = uint64_t(code[lane]) << bit << (8 * (lane & 7));
-    if (lane < 8) {
-      low |= byte;
-    } else {
-      high |= byte;
-    }
+    low |= uint64_t(code[c]) << (8 * c);
+    high |= uint64_t(code[8 + c]) << (8 * c);
   }
-  word_t word = high;
+  word_t word = high << bit;
   word <<= 64;
-  word |= word_t(low);
+  word |= word_t(low << bit);
   return word;
 }
 
@@ -175,4 +183,14 @@ inline uint8_t maximum_codes(uint8_t a, uint8_t b, int bits) {
     }
   }
   return result;
+}
+
+// ---- nibbles
+
+// A nibble of a train holds 4, 2 or 1 codes of 1, 2, 4 bits; its plane p is bit p of the nibble.
+constexpr int kNibbleBits = 4;
+
+inline int steps_of_nibble(int bits) {
+  HLS(INLINE)
+  return kNibbleBits >> (bits >> 1);
 }

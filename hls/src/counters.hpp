@@ -2,6 +2,7 @@
 #pragma once
 
 #include "hls_macros.hpp"
+#include "instruction.hpp"
 
 // One digit of a mixed-radix counter. `carry` comes in as "the inner loops are through" and leaves as "this one too".
 inline void count(int& counter, int limit, bool& carry) {
@@ -12,8 +13,14 @@ inline void count(int& counter, int limit, bool& carry) {
   }
 }
 
-// Quadruples of the block that starts `remaining` quadruples before the end of the map.
-inline int block_length(int remaining, int block_quadruples) {
+// Length of the next piece of what is cut into pieces of `full`: quadruples of a block, output tiles of a pass.
+inline int piece(int remaining, int full) {
   HLS(INLINE)
-  return remaining < block_quadruples ? remaining : block_quadruples;
+  return remaining < full ? remaining : full;
+}
+
+// Quadruples of all frames of the group.
+inline int quadruples_of(const Command& c) {
+  HLS(INLINE)
+  return int(c.instruction.quadruples) * int(c.frames);
 }

@@ -3,35 +3,74 @@
 #include "counters.hpp"
 #include "gather.hpp"
 
+namespace {
+
+// Where a quadruple lies: its row and column group in the computed map, and how far its frame lies behind the first.
+struct Place {
+  int row;
+  int group;
+  int input_offset;
+  int skip_offset;
+};
+
+// To the next quadruple: raster order; where 2x2 maxima are fused, the two rows of a pair alternate.
+inline void advance(Place& place, const Instruction& d) {
+  HLS(INLINE)
+  if (d.pooled && (place.row & 1) == 0) {
+    ++place.row;
+    return;
+  }
+  if (place.group + 1 < int(d.output_column_groups)) {
+    ++place.group;
+    if (d.pooled) --place.row;
+    return;
+  }
+  place.group = 0;
+  if (place.row + 1 < int(d.output_height)) {
+    ++place.row;
+    return;
+  }
+  place.row = 0;
+  place.input_offset += int(d.input_frame_words);
+  place.skip_offset += int(d.skip_frame_words);
+}
+
+}  // namespace
+
 // The loop it means:
 //
-//   for block, output tile:
+//   for block, pass:
 //     for kernel row, kernel column, input tile:
-//       for quadruple of the block, input step, phase:     operand of 4 slots x 16 codes
+//       for quadruple of the block, chunk, phase:                          operand of 4 slots x 16 codes
 //     if residual:
-//       for quadruple of the block, step, half, phase:     residual of 4 slots x 32 codes
+//       for quadruple of the block, step, output tile of the pass, half, phase:   residual of 4 slots x 32 codes
 //
-// Phase: see bank_phases. The residual comes after the operands: the partial-sum stream holds a whole block, so
-// `accumulate` finishes it whatever the depth of the residual stream, and integrate or store take the residuals as they
-// go. Sent first, a replayed block (input step 1, up to block_groups * T residuals) would fill any residual stream and
-// stop the operands behind it.
+// Phase: see bank_phases. A chunk is a code, or in mode MUX_ADD a nibble, read as if the train held codes of 4 bits.
+// The residual comes after the operands: the partial-sum stream holds a whole block, so `accumulate` finishes it
+// whatever the depth of the residual stream, and integrate or store take the residuals as they go. Sent first, a
+// replayed block (input step 1, up to block_groups * T residuals) would fill any residual stream and stop the operands
+// behind it.
 //
 // II = 1: the recurrence is the counters' carry chain, compares against registers; addresses are feed-forward. Each
 // cycle reads every bank once.
-void feed(const Instruction d, const ActivationMemory activations, hls::stream<Operand>& operands,
+void feed(const Command c, const ActivationMemory activations, hls::stream<Operand>& operands,
           hls::stream<Residual>& current_residuals, hls::stream<Residual>& spike_residuals) {
-  const Tensor input = input_tensor(d), skip = skip_tensor(d);
+  const Instruction d = c.instruction;
+  Tensor input = input_tensor(d);
+  if (d.mode == hw::mode::kMuxAdd) input.bits = kNibbleBits;
+  const Tensor skip = skip_tensor(d);
   const bool has_residual = d.skip_mode != hw::skip::kNone;
-  const int stride = d.stride, skip_stride = d.skip_stride;
-  const int input_phases = bank_phases(stride), skip_phases = bank_phases(skip_stride);
+  const int column_stride = d.column_stride, skip_stride = d.skip_stride;
+  const int input_phases = bank_phases(column_stride), skip_phases = bank_phases(skip_stride);
 
-  int phase = 0, half = 0, step = 0, quadruple = 0;
-  int row = 0, group = 0;              // output position of the quadruple
-  int block_row = 0, block_group = 0;  // of the block's first
-  int input_tile = 0, kernel_column = 0, kernel_row = 0, output_tile = 0;
+  int phase = 0, half = 0, pass_tile = 0, index = 0, quadruple = 0;
+  int input_tile = 0, kernel_column = 0, kernel_row = 0;
+  int first_tile = 0;  // output tile of the pass
   bool in_residual = false, running = true;
-  int remaining = d.quadruples;
-  int length = block_length(remaining, d.block_quadruples);
+  Place place = {0, 0, 0, 0}, block_place = place;  // of the quadruple, of the block's first
+  int remaining = quadruples_of(c);
+  int length = piece(remaining, d.block_quadruples);
+  int pass_tiles = piece(d.output_tiles, tiles_of_pass(d));
   Operand operand;
   HLS(ARRAY_PARTITION variable = operand.code complete dim = 0)
   Residual residual;
@@ -42,16 +81,17 @@ send_codes:
     HLS(LOOP_TRIPCOUNT min = 64 max = 1000000 avg = 40000)
     PIPELINE(1);
     const int phases = in_residual ? skip_phases : input_phases;
-    const int step_of_slots = in_residual ? skip_stride : stride;
-    const int first_column = group * kSlots * step_of_slots;
-    const int tile =
-        in_residual ? (int(d.output_first_tile) + output_tile) * kHalves + half : int(d.input_first_tile) + input_tile;
+    const int stride = in_residual ? skip_stride : column_stride;
+    const int first_column = place.group * kSlots * stride;
+    const int row =
+        in_residual ? place.row * skip_stride : place.row * int(d.row_stride) + kernel_row - int(d.padding_top);
+    const int column = in_residual ? first_column : first_column + kernel_column - int(d.padding_left);
+    const int tile = in_residual ? (int(d.output_first_tile) + first_tile + pass_tile) * kHalves + half
+                                 : int(d.input_first_tile) + input_tile;
     uint8_t code[kSlots][kInputLanes];
     HLS(ARRAY_PARTITION variable = code complete dim = 0)
-    gather(activations, in_residual ? skip : input,
-           in_residual ? row * skip_stride : row * stride + kernel_row - int(d.padding),
-           in_residual ? first_column : first_column + kernel_column - int(d.padding), step_of_slots, tile, step, phase,
-           phases, !in_residual || tile < int(d.skip_channel_tiles), code);
+    gather(activations, in_residual ? skip : input, in_residual ? place.skip_offset : place.input_offset, row, column,
+           stride, tile, index, phase, phases, !in_residual || tile < int(d.skip_channel_tiles), code);
     for (int slot = 0; slot < kSlots; ++slot) {
       UNROLL
       if (!slot_in_phase(slot, phase, phases)) continue;
@@ -76,19 +116,12 @@ send_codes:
     bool carry = true;
     count(phase, phases, carry);
     count(half, in_residual ? kHalves : 1, carry);
-    count(step, in_residual ? int(d.num_steps) : int(d.input_steps), carry);
-    if (carry) {
-      if (++group == int(d.output_column_groups)) {
-        group = 0;
-        ++row;
-      }
-    }
+    count(pass_tile, in_residual ? pass_tiles : 1, carry);
+    count(index, in_residual ? int(d.num_steps) : int(d.chunks), carry);
+    if (carry) advance(place, d);
     count(quadruple, length, carry);
-    const int next_row = row, next_group = group;  // of the next block, where this block ends
-    if (carry) {
-      row = block_row;
-      group = block_group;
-    }
+    const Place next_place = place;  // of the next block, where this block ends
+    if (carry) place = block_place;
     count(input_tile, in_residual ? 1 : int(d.input_tiles), carry);
     count(kernel_column, in_residual ? 1 : int(d.kernel_width), carry);
     count(kernel_row, in_residual ? 1 : int(d.kernel_height), carry);
@@ -96,13 +129,17 @@ send_codes:
       in_residual = !in_residual;
       carry = !in_residual;
     }
-    count(output_tile, d.output_tiles, carry);
     if (carry) {
-      row = block_row = next_row;
-      group = block_group = next_group;
+      first_tile += pass_tiles;
+      carry = first_tile == int(d.output_tiles);
+      if (carry) first_tile = 0;
+      pass_tiles = piece(int(d.output_tiles) - first_tile, tiles_of_pass(d));
+    }
+    if (carry) {
+      place = block_place = next_place;
       remaining -= length;
       running = remaining > 0;
-      length = block_length(remaining, d.block_quadruples);
+      length = piece(remaining, d.block_quadruples);
     }
   }
 }

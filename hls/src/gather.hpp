@@ -6,13 +6,13 @@
 
 // A tensor in the activation memory, in bank words.
 struct Tensor {
-  int base;
+  int base;  // of the group's first frame
   int height;
   int width;
   int row_words;    // from a row to the next
   int group_words;  // from a column group to the next: all channel tiles of a pixel
   int train_words;
-  int bits;
+  int bits;  // of a code
 };
 
 inline Tensor input_tensor(const Instruction& d) {
@@ -45,16 +45,18 @@ inline bool slot_in_phase(int slot, int phase, int phases) {
   return ((slot * phases) & ~(kBanks - 1)) == phase * kBanks;
 }
 
-// Read the codes of step `step`, channel tile `tile` for slots at (row, column + slot * stride) that belong to `phase`;
-// zero outside the map or where `present` is false. One read of each bank: the ports of one cycle. The products are
-// feed-forward (they feed no counter), so they pipeline: five DSPs in place of a chain of address adders.
-inline void gather(const ActivationMemory activations, const Tensor& tensor, int row, int column, int stride, int tile,
-                   int step, int phase, int phases, bool present, uint8_t code[kSlots][kInputLanes]) {
+// Read the code number `index` of the trains of channel tile `tile`, for slots at (row, column + slot * stride) that
+// belong to `phase`, of the frame `offset` words behind the first; zero outside the map or where `present` is false.
+// One read of each bank: the ports of one cycle. The products are feed-forward (they feed no counter), so they
+// pipeline: four DSPs in place of a chain of address adders.
+inline void gather(const ActivationMemory activations, const Tensor& tensor, int offset, int row, int column,
+                   int stride, int tile, int index, int phase, int phases, bool present,
+                   uint8_t code[kSlots][kInputLanes]) {
   HLS(INLINE)
   int word, bit;
-  train_place(step, tensor.bits, word, bit);
+  train_place(index, tensor.bits, word, bit);
   const bool row_inside = present && row >= 0 && row < tensor.height;
-  const int row_address = tensor.base + row * tensor.row_words + tile * tensor.train_words + word;
+  const int row_address = tensor.base + offset + row * tensor.row_words + tile * tensor.train_words + word;
 
   int bank_address[kBanks];
   HLS(ARRAY_PARTITION variable = bank_address complete)

@@ -3,32 +3,43 @@
 #include "arithmetic.hpp"
 #include "counters.hpp"
 
-// The paper's integration unit, 32 lanes wide, one slot a cycle. The loop it means:
+namespace {
+
+// Output tiles of a pass.
+constexpr int kPassTiles = 2;
+// Membranes that one cycle updates: half of the slots.
+constexpr int kScaleUnits = kSlots * kOutputLanes / 2;
+
+}  // namespace
+
+// The paper's integration unit, 32 lanes wide, two slots a cycle. The loop it means:
 //
-//   for block, output tile, quadruple of the block:
-//     v[4 slots] = initial membrane
-//     for step, slot:   v = charge(v, scale(sum));  fire;  v = reset(v)
+//   for block, pass, quadruple of the block:
+//     v[output tile][slot] = initial membrane
+//     for step, output tile of the pass:   v = charge(v, scale(sum));  fire;  v = reset(v)
 //
-// All steps of a quadruple come before the next, so the membrane never leaves this stage. With one input step and
-// T > 1 (a static image) the sums are held and replayed. The head sums its currents over the steps instead of firing.
+// All steps of a quadruple come before the next, so the membrane never leaves this stage. A token of sums serves both
+// output tiles of a pass (MULTIPLY4) or the steps of a nibble (MUX_ADD), one part each; with one input step and T > 1
+// (a static image) it is held and replayed for every step. The head sums its currents over the steps instead of firing.
 //
-// II = 1: the membrane of a slot is read kSlots = 4 iterations after it was written: one cycle for the read, three for
-// charge (one 36-bit sum and a saturation), fire and reset; scale and residual are feed-forward. The slots of a lane
-// share one LUTRAM, because DEPENDENCE tells the scheduler of that distance only where the access is a memory's. As
-// registers, whether indexed by slot or shifted as a delay line, the membranes would be scalars, each carried from one
-// iteration to the next: a recurrence of distance 1, with all of charge, fire and reset in one cycle.
-// The logits are such scalars. Their recurrence is one selected 32-bit sum, which fits in a cycle.
-void integrate(const Instruction d, hls::stream<word_t>& parameters, hls::stream<PartialSum>& partial_sums,
+// One iteration takes a step of four slots: II = 2. Two slots a cycle are needed where a 3x3 layer of 16 channels and
+// 1-bit codes makes the sums of 4 steps in 9 cycles. The recurrence of a membrane, a register, has two cycles: charge
+// (shift, one 36-bit sum, saturation), then fire and reset (compare, 16-bit subtraction). Scale and residual are
+// feed-forward. An iteration scales 128 sums and may take two cycles for it, so 64 units of two DSPs do; ALLOCATION
+// says so, because the tool would rather have 128. The logits' recurrence is one selected 32-bit sum.
+void integrate(const Command c, hls::stream<word_t>& parameters, hls::stream<PartialSum>& partial_sums,
                hls::stream<Residual>& current_residuals, hls::stream<Fired>& fired, hls::stream<Logits>& logits) {
+  HLS(ALLOCATION function instances = scale limit = kScaleUnits)
+  HLS(ALLOCATION function instances = skip_current limit = kScaleUnits)
+  const Instruction d = c.instruction;
   ChannelParameters channel[kMaximumOutputTiles][kOutputLanes];
   HLS(ARRAY_PARTITION variable = channel complete dim = 2)
   HLS(AGGREGATE variable = channel compact = bit)
   HLS(BIND_STORAGE variable = channel type = ram_2p impl = lutram)
-  int32_t membrane[kSlots][kOutputLanes];
-  HLS(ARRAY_PARTITION variable = membrane complete dim = 2)
-  HLS(BIND_STORAGE variable = membrane type = ram_2p impl = lutram)
-  uint32_t logit[kOutputLanes];  // the low half of the sum is the result: modulo 2^32 is exact
-  HLS(ARRAY_PARTITION variable = logit complete)
+  int32_t membrane[kPassTiles][kSlots][kOutputLanes];
+  HLS(ARRAY_PARTITION variable = membrane complete dim = 0)
+  uint32_t logit[kPassTiles][kOutputLanes];  // the low half of the sum is the result: modulo 2^32 is exact
+  HLS(ARRAY_PARTITION variable = logit complete dim = 0)
 
 load_parameters:
   for (int i = 0; i < int(d.output_tiles) * kOutputLanes; ++i) {
@@ -37,58 +48,75 @@ load_parameters:
     channel[i / kOutputLanes][i & (kOutputLanes - 1)] = decode_parameters(parameters.read());
   }
 
-  const bool replay = d.input_steps != d.num_steps;
+  const bool head = d.head, leak_enable = d.leak_enable, to_zero = d.reset_mode == hw::reset::kZero;
+  const int leak_shift = d.leak_shift;
+  const uint8_t s_max = d.s_max;
+  const bool replay = d.input_steps != d.num_steps, nibbles = d.mode == hw::mode::kMuxAdd && !replay;
   const bool has_residual = d.skip_mode == hw::skip::kCurrent;
   const int last_step = int(d.num_steps) - 1;
-  int slot = 0, step = 0, quadruple = 0, output_tile = 0;
-  bool running = true;
-  int remaining = d.quadruples;
-  int length = block_length(remaining, d.block_quadruples);
+  const int token_steps = nibbles ? steps_of_nibble(d.input_bits) : replay ? int(d.num_steps) : 1;
+  int pass_tile = 0, step = 0, quadruple = 0;
+  int token_step = 0;  // step since the last token
+  int first_tile = 0;  // of the pass
+  int pass_tiles = piece(d.output_tiles, tiles_of_pass(d));
+  int remaining = quadruples_of(c);
+  int length = piece(remaining, d.block_quadruples);
   PartialSum sums;
   HLS(ARRAY_PARTITION variable = sums.sum complete dim = 0)
   Residual residual;
   HLS(ARRAY_PARTITION variable = residual.code complete dim = 0)
 
 charge_fire_reset:
-  while (running) {
-    HLS(LOOP_TRIPCOUNT min = 4 max = 1000000 avg = 10000)
-    PIPELINE(1);
-    HLS(DEPENDENCE variable = membrane type = inter direction = RAW distance = kSlots dependent = true)
-    if (slot == 0) {
-      if (step == 0 || !replay) sums = partial_sums.read();
-      if (has_residual) residual = current_residuals.read();
-    }
+  while (remaining > 0) {
+    HLS(LOOP_TRIPCOUNT min = 1 max = 500000 avg = 5000)
+    PIPELINE(2);
+    if (pass_tile == 0 && token_step == 0) sums = partial_sums.read();
+    if (has_residual) residual = current_residuals.read();
+    const int part = nibbles ? token_step : pass_tile;
     Fired codes;
-    HLS(ARRAY_PARTITION variable = codes.code complete)
+    HLS(ARRAY_PARTITION variable = codes.code complete dim = 0)
     Logits result;
     HLS(ARRAY_PARTITION variable = result.sum complete)
-    for (int lane = 0; lane < kOutputLanes; ++lane) {
+    for (int slot = 0; slot < kSlots; ++slot) {
       UNROLL
-      const ChannelParameters& p = channel[output_tile][lane];
-      const current_t u = scale(sums.sum[slot][lane], p);
-      const skip_current_t extra = has_residual ? skip_current(residual.code[slot][lane], p) : skip_current_t(0);
-      const int32_t v = step == 0 ? p.initial_membrane : membrane[slot][lane];
-      const int32_t charged = charge(v, u, extra, d.leak_enable, d.leak_shift);
-      codes.code[lane] = fire(charged, d.s_max);
-      membrane[slot][lane] = reset(charged, codes.code[lane], d.reset_mode == hw::reset::kZero);
-      if (slot == 0) logit[lane] = (step == 0 ? 0 : logit[lane]) + uint32_t(int64_t(u));
-      result.sum[lane] = int32_t(logit[lane]);
+      for (int lane = 0; lane < kOutputLanes; ++lane) {
+        UNROLL
+        const ChannelParameters p = channel[first_tile + pass_tile][lane];
+        const current_t u = scale(sums.sum[part][slot][lane], p.multiplier, p.shift, p.bias);
+        const skip_current_t extra =
+            has_residual ? skip_current(residual.code[slot][lane], p.skip_multiplier, p.skip_shift) : skip_current_t(0);
+        const int32_t v = step == 0 ? p.initial_membrane : membrane[pass_tile][slot][lane];
+        const int32_t charged = charge(v, charge_t(u) + extra, leak_enable, leak_shift);
+        const uint8_t s = fire(charged, s_max);
+        membrane[pass_tile][slot][lane] = reset(charged, s, to_zero);
+        codes.code[slot][lane] = s;
+        if (slot == 0) {
+          const uint32_t sum = (step == 0 ? 0 : logit[pass_tile][lane]) + uint32_t(int64_t(u));
+          logit[pass_tile][lane] = sum;
+          result.sum[lane] = int32_t(sum);
+        }
+      }
     }
-    if (!d.head) {
+    if (!head) {
       fired.write(codes);
-    } else if (slot == 0 && step == last_step) {
+    } else if (step == last_step) {
       logits.write(result);
     }
 
     bool carry = true;
-    count(slot, kSlots, carry);
+    count(pass_tile, pass_tiles, carry);
+    if (carry) token_step = token_step + 1 == token_steps || step == last_step ? 0 : token_step + 1;
     count(step, d.num_steps, carry);
     count(quadruple, length, carry);
-    count(output_tile, d.output_tiles, carry);
+    if (carry) {
+      first_tile += pass_tiles;
+      carry = first_tile == int(d.output_tiles);
+      if (carry) first_tile = 0;
+      pass_tiles = piece(int(d.output_tiles) - first_tile, tiles_of_pass(d));
+    }
     if (carry) {
       remaining -= length;
-      running = remaining > 0;
-      length = block_length(remaining, d.block_quadruples);
+      length = piece(remaining, d.block_quadruples);
     }
   }
 }

@@ -5,149 +5,206 @@
 
 namespace {
 
-// A word on its way to a bank.
-struct Write {
-  bool enable;
-  int bank;
-  int address;
-  word_t word;
+// Channel tiles of a pass: up to two output tiles of two halves.
+constexpr int kPassHalves = 2 * kHalves;
+constexpr int kPairs = kSlots / 2;
+constexpr int kMaximumTrainWords = hw::kMaximumSteps;  // of 8-bit codes
+
+// Where the trains of a quadruple go. Quadruples follow each other in the stored map, frame after frame, so that the
+// address needs no row and no frame.
+struct Target {
+  int address;  // of the column group's first word
+  int group;    // column group of the computed map
+  bool second;  // pooled: second row of a pair
 };
+
+// To the next quadruple. Where 2x2 maxima are fused, two column groups of a row pair fill one of the stored map; the
+// last may be left without a partner, or, where only an odd column is left, without anything to store.
+inline void advance(Target& target, const Instruction& d, int group_words) {
+  HLS(INLINE)
+  if (d.pooled) {
+    target.second = !target.second;
+    if (target.second) return;
+  }
+  const bool last = target.group + 1 == int(d.output_column_groups);
+  const bool half_full = d.pooled && (target.group & 1) == 0;
+  if (!half_full || (last && target.group * kPairs < int(d.stored_width))) target.address += group_words;
+  target.group = last ? 0 : target.group + 1;
+}
+
+inline word_t maximum_words(const word_t& a, const word_t& b, int bits) {
+  HLS(INLINE)
+  uint8_t byte_a[kInputLanes], byte_b[kInputLanes];
+  extract_codes(a, 0, 8, byte_a);
+  extract_codes(b, 0, 8, byte_b);
+  for (int lane = 0; lane < kInputLanes; ++lane) {
+    UNROLL
+    byte_a[lane] = maximum_codes(byte_a[lane], byte_b[lane], bits);
+  }
+  return place_codes(byte_a, 0);
+}
 
 // The loop it means:
 //
-//   for block, output tile, quadruple of the block, step, slot:
-//     s = fired codes of 32 channels, plus the spike-domain residual, at most skip_s_max
-//     append s to the train; a train word that is full goes to bank `slot`, once for each half of the channels
+//   for block, pass, quadruple of the block, step, output tile of the pass:
+//     s = fired codes of 4 slots x 32 channels, and the spike-domain residual
+//     append s to the trains; train words that are full go to the four banks, once for each half of the channels
+//   where 2x2 maxima are fused: of words that are full
+//     first row of a pair:   keep the maxima of neighbouring columns
+//     second row:            their maxima with those kept go to two banks
 //
-// A full word of the second half waits one iteration: the next slot writes to the next bank, so each bank sees at most
-// one write a cycle. II = 1: the train word of a slot returns after kSlots iterations.
-void store_trains(const Instruction& d, hls::stream<Fired>& fired, hls::stream<Residual>& spike_residuals,
+// II = 2: an iteration writes each bank at most twice, once for each half of the channels, and a bank has one write
+// port. The train words that grow are registers: their recurrence is one OR. The words of a first row are LUTRAM, and
+// lie at least a step and two cycles apart from their use by the second row.
+void store_trains(const Command& c, hls::stream<Fired>& fired, hls::stream<Residual>& spike_residuals,
                   ActivationMemory activations, uint32_t& stored_words) {
-  const bool has_residual = d.skip_mode == hw::skip::kSpike;
-  const int bits = d.output_bits, train_words = d.output_train_words, width = d.output_width;
-  const int pixel_words = int(d.output_channel_tiles) * train_words;
-  word_t train[kHalves][kSlots];
+  const Instruction& d = c.instruction;
+  const int skip_mode = d.skip_mode;
+  const bool has_residual = skip_mode == hw::skip::kSpike || skip_mode == hw::skip::kIand, pooled = d.pooled;
+  const uint8_t skip_s_max = d.skip_s_max;
+  const int bits = d.output_bits, train_words = d.output_train_words, width = d.stored_width;
+  const int group_words = int(d.output_channel_tiles) * train_words;
+  word_t train[kPassHalves][kSlots];
   HLS(ARRAY_PARTITION variable = train complete dim = 0)
-  Residual residual;
-  HLS(ARRAY_PARTITION variable = residual.code complete dim = 0)
-  Write pending = {false, 0, 0, 0};
+  word_t first_row[kPassHalves][kPairs][kMaximumTrainWords];
+  HLS(ARRAY_PARTITION variable = first_row complete dim = 1)
+  HLS(ARRAY_PARTITION variable = first_row complete dim = 2)
+  HLS(BIND_STORAGE variable = first_row type = ram_2p impl = lutram)
 
   uint32_t words = 0;
-  int slot = 0, step = 0, quadruple = 0, output_tile = 0;
-  int group = 0, block_group = 0;  // column group of the quadruple, of the block's first
-  // Quadruples in raster order follow each other in memory: the address needs no row.
-  int address = int(d.output_base), block_address = address;
-  int remaining = d.quadruples;
-  int length = block_length(remaining, d.block_quadruples);
+  int pass_tile = 0, step = 0, quadruple = 0;
+  int first_tile = 0;  // of the pass
+  int pass_tiles = piece(d.output_tiles, tiles_of_pass(d));
+  Target target = {int(d.output_base), 0, false}, block_target = target;  // of the quadruple, of the block's first
+  int remaining = quadruples_of(c);
+  int length = piece(remaining, d.block_quadruples);
 
 write_trains:
-  while (remaining > 0 || pending.enable) {  // one more, for the last pending word
-    HLS(LOOP_TRIPCOUNT min = 4 max = 1000000 avg = 10000)
-    PIPELINE(1);
+  while (remaining > 0) {
+    HLS(LOOP_TRIPCOUNT min = 1 max = 500000 avg = 5000)
+    PIPELINE(2);
     HLS(DEPENDENCE variable = activations type = inter dependent = false)
-    const bool more = remaining > 0;
-    Write now = {false, slot, 0, 0};
-    Write next = {false, slot, 0, 0};
-    if (more) {
-      Fired codes = fired.read();
-      if (has_residual && slot == 0) residual = spike_residuals.read();
-      int word, bit;
-      train_place(step, bits, word, bit);
-      const bool full = bit + bits == 8 || step == int(d.num_steps) - 1;
-      const int tile = (int(d.output_first_tile) + output_tile) * kHalves;
-      for (int half = 0; half < kHalves; ++half) {
+    const Fired codes = fired.read();
+    Residual residual;
+    HLS(ARRAY_PARTITION variable = residual.code complete dim = 0)
+    if (has_residual) residual = spike_residuals.read();
+    int word, bit;
+    train_place(step, bits, word, bit);
+    const bool full = bit + bits == 8 || step == int(d.num_steps) - 1;
+    for (int half = 0; half < kHalves; ++half) {
+      UNROLL
+      const int tile = (int(d.output_first_tile) + first_tile + pass_tile) * kHalves + half;
+      const int pass_half = pass_tile * kHalves + half;
+      const bool present = full && tile < int(d.output_channel_tiles);
+      const int address = target.address + tile * train_words + word;
+      word_t grown[kSlots];
+      HLS(ARRAY_PARTITION variable = grown complete)
+      for (int slot = 0; slot < kSlots; ++slot) {
         UNROLL
         uint8_t code[kInputLanes];
         HLS(ARRAY_PARTITION variable = code complete)
         for (int lane = 0; lane < kInputLanes; ++lane) {
           UNROLL
           const int channel = half * kInputLanes + lane;
-          const uint8_t s = codes.code[channel];
-          code[lane] = has_residual ? add_spikes(s, residual.code[slot][channel], d.skip_s_max) : s;
+          const uint8_t s = codes.code[slot][channel];
+          code[lane] = has_residual ? add_residual(s, residual.code[slot][channel], skip_mode, skip_s_max) : s;
         }
         const word_t placed = place_codes(code, bit);
-        train[half][slot] = bit == 0 ? placed : word_t(train[half][slot] | placed);
-        Write write = {full && group * kSlots + slot < width && tile + half < int(d.output_channel_tiles), slot,
-                       address + (tile + half) * train_words + word, train[half][slot]};
-        if (half == 0) {
-          now = write;
+        grown[slot] = bit == 0 ? placed : word_t(train[pass_half][slot] | placed);
+        train[pass_half][slot] = grown[slot];
+      }
+      word_t pooled_word[kPairs];
+      HLS(ARRAY_PARTITION variable = pooled_word complete)
+      for (int pair = 0; pair < kPairs; ++pair) {
+        UNROLL
+        if (!pooled || !full) continue;
+        const word_t columns = maximum_words(grown[2 * pair], grown[2 * pair + 1], bits);
+        if (target.second) {
+          pooled_word[pair] = maximum_words(columns, first_row[pass_half][pair][word], bits);
         } else {
-          next = write;
+          first_row[pass_half][pair][word] = columns;
+        }
+      }
+      for (int bank = 0; bank < kBanks; ++bank) {
+        UNROLL
+        const int pair = bank & (kPairs - 1);
+        const bool taken = !pooled || (target.second && (target.group & 1) == bank / kPairs);
+        const int column = target.group * (pooled ? kPairs : kSlots) + (pooled ? pair : bank);
+        if (present && taken && column < width) {
+          activations[bank][address] = pooled ? pooled_word[pair] : grown[bank];
+          ++words;
         }
       }
     }
-    for (int bank = 0; bank < kBanks; ++bank) {
-      UNROLL
-      if (pending.enable && pending.bank == bank) {
-        activations[bank][pending.address] = pending.word;
-      } else if (now.enable && now.bank == bank) {
-        activations[bank][now.address] = now.word;
-      }
-    }
-    words += int(pending.enable) + int(now.enable);
-    pending = next;
 
-    bool carry = more;
-    count(slot, kSlots, carry);
+    bool carry = true;
+    count(pass_tile, pass_tiles, carry);
     count(step, d.num_steps, carry);
-    if (carry) {
-      address += pixel_words;
-      group = group + 1 == int(d.output_column_groups) ? 0 : group + 1;
-    }
+    if (carry) advance(target, d, group_words);
     count(quadruple, length, carry);
-    const int next_address = address, next_group = group;
+    const Target next_target = target;  // of the next block, where this block ends
     if (carry) {
-      address = block_address;
-      group = block_group;
+      target = block_target;
+      first_tile += pass_tiles;
+      carry = first_tile == int(d.output_tiles);
+      if (carry) first_tile = 0;
+      pass_tiles = piece(int(d.output_tiles) - first_tile, tiles_of_pass(d));
     }
-    count(output_tile, d.output_tiles, carry);
     if (carry) {
-      address = block_address = next_address;
-      group = block_group = next_group;
+      target = block_target = next_target;
       remaining -= length;
-      length = block_length(remaining, d.block_quadruples);
+      length = piece(remaining, d.block_quadruples);
     }
   }
   stored_words = words;
 }
 
-// Four int32 sums a beat, num_classes in all, the rest of the last beat zero. II = 1: one beat a cycle, one tile of
-// sums every kOutputLanes / 4 beats.
-void store_logits(const Instruction& d, bool last_frame, hls::stream<Logits>& logits, hls::stream<axis_word>& results,
+// For each frame four int32 sums a beat, num_classes in all, the rest of the last beat zero; TLAST ends the last frame
+// of the call. II = 1: one beat a cycle, one tile of sums every kOutputLanes / 4 beats.
+void store_logits(const Command& c, hls::stream<Logits>& logits, hls::stream<axis_word>& results,
                   uint32_t& stored_words) {
   constexpr int kPerBeat = hw::kWordBits / 32;
+  constexpr int kTileLogitBeats = kOutputLanes / kPerBeat;
+  const Instruction& d = c.instruction;
   const int beats = (int(d.num_classes) + kPerBeat - 1) / kPerBeat;
   Logits tile;
   HLS(ARRAY_PARTITION variable = tile.sum complete)
+  int frame = 0, beat = 0;
+  bool running = true;
 send_logits:
-  for (int beat = 0; beat < int(d.output_tiles) * (kOutputLanes / kPerBeat); ++beat) {
+  while (running) {
     HLS(LOOP_TRIPCOUNT min = 8 max = 512 avg = 8)
     PIPELINE(1);
-    const int in_tile = beat & (kOutputLanes / kPerBeat - 1);
+    const int in_tile = beat & (kTileLogitBeats - 1);
     if (in_tile == 0) tile = logits.read();
-    if (beat >= beats) continue;
-    axis_word word;
-    for (int i = 0; i < kPerBeat; ++i) {
-      UNROLL
-      const bool used = beat * kPerBeat + i < int(d.num_classes);
-      word.data.range(32 * i + 31, 32 * i) = used ? uint32_t(tile.sum[in_tile * kPerBeat + i]) : 0u;
+    if (beat < beats) {
+      axis_word word;
+      for (int i = 0; i < kPerBeat; ++i) {
+        UNROLL
+        const bool used = beat * kPerBeat + i < int(d.num_classes);
+        word.data.range(32 * i + 31, 32 * i) = used ? uint32_t(tile.sum[in_tile * kPerBeat + i]) : 0u;
+      }
+      word.keep = -1;
+      word.strb = -1;
+      word.last = c.last_group && frame == int(c.frames) - 1 && beat == beats - 1;
+      results.write(word);
     }
-    word.keep = -1;
-    word.strb = -1;
-    word.last = last_frame && beat == beats - 1;
-    results.write(word);
+    bool carry = true;
+    count(beat, int(d.output_tiles) * kTileLogitBeats, carry);
+    count(frame, c.frames, carry);
+    running = !carry;
   }
-  stored_words = beats;
+  stored_words = beats * int(c.frames);
 }
 
 }  // namespace
 
-void store(const Instruction d, bool last_frame, hls::stream<Fired>& fired, hls::stream<Logits>& logits,
+void store(const Command c, hls::stream<Fired>& fired, hls::stream<Logits>& logits,
            hls::stream<Residual>& spike_residuals, ActivationMemory activations, hls::stream<axis_word>& results,
            uint32_t& stored_words) {
-  if (d.head) {
-    store_logits(d, last_frame, logits, results, stored_words);
+  if (c.instruction.head) {
+    store_logits(c, logits, results, stored_words);
   } else {
-    store_trains(d, fired, spike_residuals, activations, stored_words);
+    store_trains(c, fired, spike_residuals, activations, stored_words);
   }
 }

@@ -60,6 +60,35 @@ inline int code_at(const ActivationMemory memory, int base, int row, int column,
   return (word.range(8 * lane + 7, 8 * lane).to_int() >> (step * bits % 8)) & ((1 << bits) - 1);
 }
 
+// Where quadruple `index` of a group of frames lies, by division (the stages count).
+struct Quadruple {
+  int frame, row, group;
+};
+
+inline Quadruple quadruple_at(const Instruction& d, int index) {
+  const int groups = d.output_column_groups, in_frame = index % int(d.quadruples);
+  Quadruple q = {index / int(d.quadruples), in_frame / groups, in_frame % groups};
+  if (d.pooled) {
+    const int pair = in_frame / (2 * groups), in_pair = in_frame % (2 * groups);
+    q.row = 2 * pair + in_pair % 2;
+    q.group = in_pair / 2;
+  }
+  return q;
+}
+
+// Calls visit(first quadruple, quadruples, first output tile, output tiles) for each block and pass, in order.
+template <typename Visit>
+void each_pass(const Command& c, Visit visit) {
+  const Instruction& d = c.instruction;
+  const int total = int(d.quadruples) * c.frames, full = d.block_quadruples, tiles = d.output_tiles;
+  const int both = d.mode == hw::mode::kMultiply4 ? 2 : 1;
+  for (int first = 0; first < total; first += full) {
+    for (int tile = 0; tile < tiles; tile += both) {
+      visit(first, total - first < full ? total - first : full, tile, tiles - tile < both ? tiles - tile : both);
+    }
+  }
+}
+
 }  // namespace bench
 
 #define TEST(name)                                                                       \

@@ -2,73 +2,121 @@
 
 #include "stages.hpp"
 
-// Sums of random operands and tiles against the plain triple loop; blocks of every kind: full, partial, shorter than a
-// tap.
-static void check_accumulate(int input_tiles, int kernel, int output_tiles, int quadruples, int steps, bool extreme) {
+namespace {
+
+struct SumCase {
+  int mode, bits;  // of a code
+  int input_tiles, kernel_height, kernel_width, output_tiles;
+  int quadruples, frames, steps;
+};
+
+int signed_weight(int mode, bool extreme) {
+  const int low = mode == hw::mode::kMultiply4 ? -8 : -127, high = mode == hw::mode::kMultiply4 ? 7 : 127;
+  return extreme ? (bench::uniform(0, 1) ? high : low) : int(bench::uniform(low, high));
+}
+
+// Weights of one tile, and the beats that carry them.
+struct Tile {
+  int weight[2 * kOutputLanes][kInputLanes];
+
+  Tile(int mode, bool extreme, hls::stream<WeightBeat>& beats) {
+    const int lanes_a_byte = mode == hw::mode::kMultiply4 ? 2 : 1;
+    for (int beat = 0; beat < kTileBeats; ++beat) {
+      WeightBeat rows;
+      for (int row = 0; row < kBeatRows; ++row) {
+        for (int lane = 0; lane < kInputLanes; ++lane) {
+          unsigned byte = 0;
+          for (int i = 0; i < lanes_a_byte; ++i) {
+            const int w = signed_weight(mode, extreme);
+            weight[(beat * kBeatRows + row) * lanes_a_byte + i][lane] = w;
+            byte |= lanes_a_byte == 2 ? unsigned(w & 15) << (4 * i) : unsigned(w & 255);
+          }
+          rows.weight[row][lane] = uint8_t(byte);
+        }
+      }
+      beats.host_write(rows);
+    }
+  }
+};
+
+// Sums of random operands and tiles against the plain loops over codes; blocks of every kind: full, partial, shorter
+// than a tap.
+void check_accumulate(const SumCase& shape, bool extreme) {
   Instruction d = bench::empty_instruction();
-  d.input_tiles = input_tiles;
-  d.kernel_height = d.kernel_width = kernel;
-  d.output_tiles = output_tiles;
-  d.quadruples = quadruples;
-  d.input_steps = steps;
+  d.input_tiles = shape.input_tiles;
+  d.kernel_height = shape.kernel_height;
+  d.kernel_width = shape.kernel_width;
+  d.output_tiles = shape.output_tiles;
+  d.quadruples = shape.quadruples;
+  d.input_steps = shape.steps;
+  d.input_bits = shape.bits;
+  bench::set_mode(d, shape.mode);
   bench::set_blocks(d);
+  const Command c = bench::command_of(d, shape.frames);
+  const bool nibbles = shape.mode == hw::mode::kMuxAdd, wide = shape.mode == hw::mode::kMultiply4;
+  const int codes = nibbles ? 4 / shape.bits : 1;  // of an operand byte, one behind the other
+  const int largest = nibbles || wide ? 15 : 255, lanes = wide ? 2 * kOutputLanes : kOutputLanes;
+  const int taps = shape.input_tiles * shape.kernel_height * shape.kernel_width;
 
   sim::Simulation simulation;
   hls::stream<Operand> operands(simulation, "operands");
   hls::stream<WeightBeat> weights(simulation, "weights");
   hls::stream<PartialSum> partial_sums(simulation, "partial_sums");
-  std::vector<int64_t> expected;
-  const int taps = taps_of(d);
-  for (int block = 0; block < int(d.blocks); ++block) {
-    const int first = block * int(d.block_quadruples);
-    const int left = quadruples - first;
-    const int groups = (left < int(d.block_quadruples) ? left : int(d.block_quadruples)) * steps;
-    for (int tile = 0; tile < output_tiles; ++tile) {
-      std::vector<int64_t> sums(groups * kSlots * kOutputLanes, 0);
-      for (int tap = 0; tap < taps; ++tap) {
-        int w[kOutputLanes][kInputLanes];
-        for (int beat = 0; beat < kTileBeats; ++beat) {
-          WeightBeat rows;
-          for (int row = 0; row < kBeatRows; ++row) {
-            for (int lane = 0; lane < kInputLanes; ++lane) {
-              const int value = extreme ? (bench::uniform(0, 1) ? 127 : -127) : int(bench::uniform(-127, 127));
-              rows.weight[row][lane] = int8_t(w[beat * kBeatRows + row][lane] = value);
-            }
-          }
-          weights.host_write(rows);
-        }
-        for (int group = 0; group < groups; ++group) {
-          Operand operand;
-          for (int slot = 0; slot < kSlots; ++slot) {
-            for (int lane = 0; lane < kInputLanes; ++lane) {
-              operand.code[slot][lane] = extreme ? 255 : uint8_t(bench::uniform(0, 255));
-              for (int row = 0; row < kOutputLanes; ++row) {
-                sums[(group * kSlots + slot) * kOutputLanes + row] += w[row][lane] * operand.code[slot][lane];
+  std::vector<int64_t> expected;  // [group][code][slot][lane]
+  bench::each_pass(c, [&](int, int length, int, int) {
+    const int groups = length * int(d.chunks);
+    std::vector<int64_t> sums(size_t(groups) * codes * kSlots * lanes, 0);
+    for (int tap = 0; tap < taps; ++tap) {
+      const Tile tile(shape.mode, extreme, weights);
+      for (int group = 0; group < groups; ++group) {
+        Operand operand;
+        for (int slot = 0; slot < kSlots; ++slot) {
+          for (int input = 0; input < kInputLanes; ++input) {
+            const int byte = extreme ? largest : int(bench::uniform(0, largest));
+            operand.code[slot][input] = uint8_t(byte);
+            for (int k = 0; k < codes; ++k) {
+              const int code = nibbles ? byte >> (k * shape.bits) & ((1 << shape.bits) - 1) : byte;
+              for (int lane = 0; lane < lanes; ++lane) {
+                sums[((group * codes + k) * size_t(kSlots) + slot) * lanes + lane] += tile.weight[lane][input] * code;
               }
             }
           }
-          operands.host_write(operand);
+        }
+        operands.host_write(operand);
+      }
+    }
+    expected.insert(expected.end(), sums.begin(), sums.end());
+  });
+  bench::run(simulation, [&] { accumulate(c, operands, weights, partial_sums); });
+
+  CHECK_EQUAL(operands.host_size() + weights.host_size(), 0);
+  size_t i = 0;
+  for (PartialSum found; partial_sums.host_read(found);) {
+    for (int k = 0; k < codes; ++k) {
+      for (int slot = 0; slot < kSlots; ++slot) {
+        for (int lane = 0; lane < lanes; ++lane) {
+          CHECK_EQUAL(found.sum[k + lane / kOutputLanes][slot][lane % kOutputLanes], expected[i++]);
         }
       }
-      expected.insert(expected.end(), sums.begin(), sums.end());
     }
   }
-  bench::run(simulation, [&] { accumulate(d, operands, weights, partial_sums); });
-
-  CHECK_EQUAL(operands.host_size(), 0);
-  CHECK_EQUAL(weights.host_size(), 0);
-  CHECK_EQUAL(partial_sums.host_size() * kSlots * kOutputLanes, expected.size());
-  PartialSum found;
-  for (size_t i = 0; partial_sums.host_read(found);) {
-    for (int slot = 0; slot < kSlots; ++slot) {
-      for (int lane = 0; lane < kOutputLanes; ++lane) CHECK_EQUAL(found.sum[slot][lane], expected[i++]);
-    }
-  }
+  CHECK_EQUAL(i, expected.size());
 }
 
-TEST(accumulate_sums_every_tap_of_every_block) {
-  check_accumulate(1, 1, 1, 1, 1, false);
-  check_accumulate(2, 3, 2, 33, 1, false);
-  check_accumulate(3, 1, 1, 9, 8, false);
-  check_accumulate(1, 3, 2, 7, 5, true);
+// Blocks and taps of every kind, in one mode.
+void check_mode(int mode, int bits) {
+  check_accumulate({mode, bits, 1, 1, 1, 1, 1, 1, 1}, false);
+  check_accumulate({mode, bits, 2, 3, 1, 2, 33, 1, 1}, false);
+  check_accumulate({mode, bits, 3, 1, 1, 3, 9, 1, 8}, false);
+  check_accumulate({mode, bits, 1, 2, 2, 1, 7, 3, 5}, true);
+}
+
+}  // namespace
+
+TEST(accumulate_multiplies_codes_of_8_bits) { check_mode(hw::mode::kMultiply8, 8); }
+
+TEST(accumulate_multiplies_4_bits_for_64_lanes) { check_mode(hw::mode::kMultiply4, 4); }
+
+TEST(accumulate_adds_the_planes_of_a_nibble) {
+  for (int bits : {1, 2, 4}) check_mode(hw::mode::kMuxAdd, bits);
 }

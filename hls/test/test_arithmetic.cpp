@@ -33,13 +33,9 @@ TEST(scale_rounds_half_up_and_saturates_before_the_bias) {
     for (int64_t m : multipliers) {
       for (int shift = 0; shift <= hw::kMaximumShift; ++shift) {
         for (int64_t bias : biases) {
-          ChannelParameters p = {};
-          p.bias = int32_t(bias);
-          p.multiplier = m;
-          p.shift = shift;
           int64_t u = floor_shift(acc * m + (shift ? int64_t(1) << (shift - 1) : 0), shift);
           u = u < INT32_MIN ? INT32_MIN : u > INT32_MAX ? INT32_MAX : u;
-          CHECK_EQUAL(int64_t(scale(int32_t(acc), p)), u + bias);
+          CHECK_EQUAL(int64_t(scale(int32_t(acc), m, uint8_t(shift), int32_t(bias))), u + bias);
         }
       }
     }
@@ -50,26 +46,24 @@ TEST(skip_current_rounds_half_up) {
   for (int code = 0; code < 256; code += 51) {
     for (int64_t m : {-131072, -3, -1, 0, 1, 3, 131071}) {
       for (int shift = 0; shift <= hw::kMaximumShift; ++shift) {
-        ChannelParameters p = {};
-        p.skip_multiplier = m;
-        p.skip_shift = shift;
         const int64_t expected = floor_shift(code * m + (shift ? int64_t(1) << (shift - 1) : 0), shift);
-        CHECK_EQUAL(int64_t(skip_current(uint8_t(code), p)), expected);
+        CHECK_EQUAL(int64_t(skip_current(uint8_t(code), m, uint8_t(shift))), expected);
       }
     }
   }
 }
 
 TEST(charge_floors_the_leak_and_saturates_once) {
-  CHECK_EQUAL(charge(-1, 0, 0, true, 1), 0);  // -1 - (-1 >> 1) = -1 + 1
-  CHECK_EQUAL(charge(-3, 0, 0, true, 1), -1);
-  CHECK_EQUAL(charge(3, 0, 0, true, 1), 2);
-  CHECK_EQUAL(charge(3, 0, 0, false, 1), 3);
-  CHECK_EQUAL(charge(INT32_MAX, 1, 0, false, 0), INT32_MAX);
-  CHECK_EQUAL(charge(INT32_MIN, -1, 0, false, 0), INT32_MIN);
-  CHECK_EQUAL(charge(INT32_MAX, current_t(2) * INT32_MIN, 0, false, 0), INT32_MIN);
+  CHECK_EQUAL(charge(-1, 0, true, 1), 0);  // -1 - (-1 >> 1) = -1 + 1
+  CHECK_EQUAL(charge(-3, 0, true, 1), -1);
+  CHECK_EQUAL(charge(3, 0, true, 1), 2);
+  CHECK_EQUAL(charge(3, 0, false, 1), 3);
+  CHECK_EQUAL(charge(INT32_MAX, 1, false, 0), INT32_MAX);
+  CHECK_EQUAL(charge(INT32_MIN, -1, false, 0), INT32_MIN);
+  CHECK_EQUAL(charge(INT32_MAX, 2 * int64_t(INT32_MIN), false, 0), INT32_MIN);
+  CHECK_EQUAL(charge(INT32_MIN, 2 * int64_t(INT32_MIN), false, 0), INT32_MIN);
   // Only the total saturates: the residual takes back what the current exceeds.
-  CHECK_EQUAL(charge(INT32_MAX, 5, -7, false, 0), INT32_MAX - 2);
+  CHECK_EQUAL(charge(INT32_MAX, 5 - 7, false, 0), INT32_MAX - 2);
 }
 
 TEST(a_membrane_equal_to_the_threshold_fires) {
@@ -84,8 +78,17 @@ TEST(a_membrane_equal_to_the_threshold_fires) {
   CHECK_EQUAL(reset(2 * threshold + 5, 2, false), 5);
   CHECK_EQUAL(reset(2 * threshold + 5, 2, true), 0);
   CHECK_EQUAL(reset(-9, 0, true), -9);
-  CHECK_EQUAL(add_spikes(200, 100, 255), 255);
-  CHECK_EQUAL(add_spikes(1, 1, 3), 2);
+}
+
+TEST(residual_spikes_add_and_saturate_or_veto) {
+  CHECK_EQUAL(add_residual(200, 100, hw::skip::kSpike, 255), 255);
+  CHECK_EQUAL(add_residual(1, 1, hw::skip::kSpike, 3), 2);
+  CHECK_EQUAL(add_residual(3, 1, hw::skip::kSpike, 2), 2);
+  for (int s = 0; s <= 1; ++s) {
+    for (int k = 0; k <= 1; ++k) CHECK_EQUAL(add_residual(s, k, hw::skip::kIand, 1), (1 - s) * k);
+  }
+  CHECK_EQUAL(add_residual(9, 3, hw::skip::kNone, 1), 9);
+  CHECK_EQUAL(add_residual(9, 3, hw::skip::kCurrent, 1), 9);
 }
 
 TEST(codes_return_from_the_word_they_were_placed_in) {
@@ -97,6 +100,12 @@ TEST(codes_return_from_the_word_they_were_placed_in) {
       for (int lane = 0; lane < kInputLanes; ++lane) CHECK_EQUAL(found[lane], codes[lane]);
     }
   }
+}
+
+TEST(a_nibble_holds_the_steps_of_its_codes) {
+  CHECK_EQUAL(steps_of_nibble(1), 4);
+  CHECK_EQUAL(steps_of_nibble(2), 2);
+  CHECK_EQUAL(steps_of_nibble(4), 1);
 }
 
 TEST(maximum_compares_the_codes_inside_a_byte) {

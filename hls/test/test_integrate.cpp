@@ -36,108 +36,160 @@ Neuron random_neuron() {
                 bench::uniform(-131072, 131071), int(bench::uniform(0, 6)),     int(bench::uniform(0, 3))};
 }
 
-void check_integrate(Instruction d, int tiles, int quadruples) {
+int32_t random_sum() {
+  return int32_t(bench::uniform(0, 9) ? bench::uniform(-300, 300) : bench::uniform(INT32_MIN, INT32_MAX));
+}
+
+// Tokens in, tokens out, of one layer.
+struct Streams {
+  sim::Simulation simulation;
+  hls::stream<word_t> parameters{simulation, "parameters"};
+  hls::stream<PartialSum> sums{simulation, "partial_sums"};
+  hls::stream<Residual> residuals{simulation, "current_residuals"};
+  hls::stream<Fired> fired{simulation, "fired"};
+  hls::stream<Logits> logits{simulation, "logits"};
+};
+
+// Sums of one quadruple in a pass: [step][tile of the pass][slot][lane], sent as the array sends them.
+std::vector<int32_t> send_sums(const Instruction& d, int tiles, Streams& streams) {
+  const int steps = d.num_steps, input_steps = d.input_steps;
+  const bool nibbles = d.mode == hw::mode::kMuxAdd;
+  const int codes = nibbles ? 4 / int(d.input_bits) : 1;
+  std::vector<int32_t> sums;
+  for (int t = 0; t < steps; ++t) {
+    for (int i = 0; i < tiles * kSlots * kOutputLanes; ++i) {
+      sums.push_back(t < input_steps ? random_sum() : sums[i]);  // the only input step, again
+    }
+  }
+  for (int chunk = 0; chunk < int(d.chunks); ++chunk) {
+    PartialSum token;
+    for (int part = 0; part < kParts; ++part) {
+      const int step = nibbles ? chunk * codes + part : chunk, tile = nibbles ? 0 : part;
+      const bool used = tile < tiles && step < input_steps && (!nibbles || part < codes);
+      for (int slot = 0; slot < kSlots; ++slot) {
+        for (int lane = 0; lane < kOutputLanes; ++lane) {
+          token.sum[part][slot][lane] =
+              used ? sums[((step * tiles + tile) * size_t(kSlots) + slot) * kOutputLanes + lane] : random_sum();
+        }
+      }
+    }
+    streams.sums.host_write(token);
+  }
+  return sums;
+}
+
+void check_integrate(Instruction d, int tiles, int quadruples, int frames = 1) {
   d.output_tiles = tiles;
   d.quadruples = quadruples;
   bench::set_blocks(d);
+  const Command c = bench::command_of(d, frames);
   const int steps = d.num_steps, s_max = d.s_max;
   std::vector<Neuron> neurons;
-  sim::Simulation simulation;
-  hls::stream<word_t> parameters(simulation, "parameters");
-  hls::stream<PartialSum> sums(simulation, "partial_sums");
-  hls::stream<Residual> residuals(simulation, "current_residuals");
-  hls::stream<Fired> fired(simulation, "fired");
-  hls::stream<Logits> logits(simulation, "logits");
-  for (int c = 0; c < tiles * kOutputLanes; ++c) {
+  Streams streams;
+  for (int i = 0; i < tiles * kOutputLanes; ++i) {
     neurons.push_back(random_neuron());
     if (d.head)
       neurons.back().bias %= 1000, neurons.back().shift = 20;  // sums stay inside int32, as the compiler proves
-    parameters.host_write(neurons.back().word());
+    streams.parameters.host_write(neurons.back().word());
   }
   std::vector<int64_t> expected;
-  for (int first = 0; first < quadruples; first += int(d.block_quadruples)) {
-    const int left = quadruples - first, length = left < int(d.block_quadruples) ? left : int(d.block_quadruples);
-    for (int tile = 0; tile < tiles; ++tile) {
-      for (int q = 0; q < length; ++q) {
-        int64_t v[kSlots][kOutputLanes], logit[kOutputLanes] = {};
-        PartialSum token;
-        for (int t = 0; t < steps; ++t) {
+  bench::each_pass(c, [&](int, int length, int first_tile, int pass_tiles) {
+    for (int q = 0; q < length; ++q) {
+      const std::vector<int32_t> sums = send_sums(d, pass_tiles, streams);
+      int64_t v[2][kSlots][kOutputLanes], logit[2][kOutputLanes] = {};
+      for (int t = 0; t < steps; ++t) {
+        for (int h = 0; h < pass_tiles; ++h) {
           Residual residual;
           for (int slot = 0; slot < kSlots; ++slot) {
             for (int lane = 0; lane < kOutputLanes; ++lane) {
-              const Neuron& n = neurons[tile * kOutputLanes + lane];
-              if (t < int(d.input_steps)) {
-                token.sum[slot][lane] =
-                    int32_t(bench::uniform(0, 9) ? bench::uniform(-300, 300) : bench::uniform(INT32_MIN, INT32_MAX));
-              }
+              const Neuron& n = neurons[(first_tile + h) * kOutputLanes + lane];
               residual.code[slot][lane] = uint8_t(bench::uniform(0, 255));
-              const int64_t u = n.scale(token.sum[slot][lane]);
+              const int64_t u = n.scale(sums[((t * pass_tiles + h) * size_t(kSlots) + slot) * kOutputLanes + lane]);
               const int64_t extra = d.skip_mode == hw::skip::kCurrent ? n.residual(residual.code[slot][lane]) : 0;
-              const int64_t before = t == 0 ? n.initial : v[slot][lane];
+              const int64_t before = t == 0 ? n.initial : v[h][slot][lane];
               const int64_t leak = d.leak_enable ? before >> int(d.leak_shift) : 0;
               const int64_t charged = Neuron::clip(before - leak + u + extra);
               const int64_t whole = charged >> 16, s = whole < 0 ? 0 : whole > s_max ? s_max : whole;
-              v[slot][lane] = d.reset_mode == hw::reset::kSubtract ? charged - s * 65536 : s ? 0 : charged;
+              v[h][slot][lane] = d.reset_mode == hw::reset::kSubtract ? charged - s * 65536 : s ? 0 : charged;
               if (!d.head) expected.push_back(s);
-              if (slot == 0) logit[lane] += u;
+              if (slot == 0) logit[h][lane] += u;
             }
           }
-          if (t < int(d.input_steps)) sums.host_write(token);
-          if (d.skip_mode == hw::skip::kCurrent) residuals.host_write(residual);
+          if (d.skip_mode == hw::skip::kCurrent) streams.residuals.host_write(residual);
         }
-        if (d.head) expected.insert(expected.end(), logit, logit + kOutputLanes);
+      }
+      for (int h = 0; d.head && h < pass_tiles; ++h) {
+        expected.insert(expected.end(), logit[h], logit[h] + kOutputLanes);
       }
     }
-  }
-  bench::run(simulation, [&] { integrate(d, parameters, sums, residuals, fired, logits); });
+  });
+  bench::run(streams.simulation,
+             [&] { integrate(c, streams.parameters, streams.sums, streams.residuals, streams.fired, streams.logits); });
 
-  CHECK_EQUAL(parameters.host_size() + sums.host_size() + residuals.host_size(), 0);
+  CHECK_EQUAL(streams.parameters.host_size() + streams.sums.host_size() + streams.residuals.host_size(), 0);
   size_t i = 0;
-  Fired codes;
-  while (fired.host_read(codes)) {
-    for (uint8_t code : codes.code) CHECK_EQUAL(code, expected[i++]);
+  for (Fired codes; streams.fired.host_read(codes);) {
+    for (const auto& slot : codes.code) {
+      for (uint8_t code : slot) CHECK_EQUAL(code, expected[i++]);
+    }
   }
-  Logits result;
-  while (logits.host_read(result)) {
+  for (Logits result; streams.logits.host_read(result);) {
     for (int32_t sum : result.sum) CHECK_EQUAL(sum, expected[i++]);
   }
   CHECK_EQUAL(i, expected.size());
 }
 
-Instruction neuron_instruction(int steps, int input_steps, int s_max) {
+Instruction neuron_instruction(int mode, int steps, int input_steps, int input_bits, int s_max) {
   Instruction d = bench::empty_instruction();
   d.num_steps = steps;
   d.input_steps = input_steps;
+  d.input_bits = input_bits;
   d.s_max = s_max;
+  bench::set_mode(d, mode);
   return d;
 }
 
-}  // namespace
-
-TEST(integrate_equals_the_neuron_in_every_mode) {
+void check_neurons(int array_mode, int input_bits) {
   for (int mode = 0; mode < 16; ++mode) {
-    Instruction d = neuron_instruction(1 + mode % 5, 1 + mode % 5, mode % 2 ? 1 : 15);
+    Instruction d = neuron_instruction(array_mode, 1 + mode % 5, 1 + mode % 5, input_bits, mode % 2 ? 1 : 15);
     d.leak_enable = mode & 1;
     d.leak_shift = 1 + mode;
     d.reset_mode = mode >> 1 & 1;
     d.skip_mode = mode & 4 ? hw::skip::kCurrent : hw::skip::kNone;
-    check_integrate(d, 1 + mode % 2, 1 + 5 * (mode % 3));
+    check_integrate(d, 1 + mode % 3, 1 + 5 * (mode % 3), 1 + (mode & 1));
   }
 }
 
+}  // namespace
+
+TEST(integrate_equals_the_neuron) { check_neurons(hw::mode::kMultiply8, 8); }
+
+TEST(integrate_takes_two_output_tiles_a_pass) { check_neurons(hw::mode::kMultiply4, 4); }
+
+TEST(integrate_takes_the_steps_of_a_nibble) {
+  for (int bits : {1, 2, 4}) check_neurons(hw::mode::kMuxAdd, bits);
+}
+
 TEST(integrate_replays_the_sums_of_a_static_image) {
-  Instruction d = neuron_instruction(7, 1, 255);
-  d.leak_enable = 1;
-  d.leak_shift = 1;
-  check_integrate(d, 2, 37);
-  d.skip_mode = hw::skip::kCurrent;
-  check_integrate(d, 1, 3);
+  for (int mode : {hw::mode::kMultiply8, hw::mode::kMultiply4, hw::mode::kMuxAdd}) {
+    Instruction d = neuron_instruction(mode, 7, 1, 4, 255);
+    d.leak_enable = 1;
+    d.leak_shift = 1;
+    check_integrate(d, 2, 37);
+    d.skip_mode = hw::skip::kCurrent;
+    check_integrate(d, 1, 3, 2);
+  }
+  check_integrate(neuron_instruction(hw::mode::kMuxAdd, 5, 1, 1, 3), 1, 3);  // one step of the nibble's four
 }
 
 TEST(the_head_sums_its_currents) {
-  Instruction d = neuron_instruction(6, 6, 0);
-  d.head = 1;
-  check_integrate(d, 2, 1);
-  d.input_steps = 1;
-  check_integrate(d, 1, 1);
+  for (int mode : {hw::mode::kMultiply8, hw::mode::kMultiply4, hw::mode::kMuxAdd}) {
+    Instruction d = neuron_instruction(mode, 6, 6, 2, 0);
+    d.head = 1;
+    check_integrate(d, 3, 1);
+    check_integrate(d, 2, 1, 3);
+    d = neuron_instruction(mode, 6, 1, 2, 0);
+    d.head = 1;
+    check_integrate(d, 1, 1);
+  }
 }
