@@ -62,7 +62,7 @@ setup(
     packages=[*find_packages(include=["pynq_qsnn", "pynq_qsnn.*"]), *DATA_PACKAGES],
     package_dir=DATA_PACKAGES,
     package_data={
-        "pynq_qsnn": ["runtime/native/*"],
+        "pynq_qsnn": ["runtime/native/*", "benchmark_networks/*.json"],
         "pynq_qsnn.overlays.kv260": ["Makefile", "*.json", "*.tcl", "*.md", "*.dts*", "*.bit", "*.hwh", "rtl/*"],
         "pynq_qsnn.hls": ["Makefile", "*.md", "*.tcl", "*.cfg", "include/*", "src/*", "sim/*", "test/*"],
         "pynq_qsnn.notebooks": ["*.ipynb", "*.md"],

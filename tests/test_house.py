@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "program": (*FOUNDATION, "container", "network", "packing"),
     "prediction": ("hwspec",),
     "reference": (*FOUNDATION, "network", "neuron", "packing"),
+    "benchmark_networks": (*FOUNDATION, "network", "neuron", "runtime.simulator"),
     "compiler": (*FOUNDATION, "network", "neuron", "packing", "prediction", "program"),
     "data": ("errors", "files"),
     "runtime": EXECUTABLE,
