@@ -10,6 +10,7 @@
 #include "test_feed.cpp"
 #include "test_fetch.cpp"
 #include "test_integrate.cpp"
+#include "test_mac_row.cpp"
 #include "test_pool.cpp"
 #include "test_simulation.cpp"
 #include "test_store.cpp"
