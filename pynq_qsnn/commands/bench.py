@@ -6,9 +6,12 @@ Host rows are measured by the wall clock. The board's row comes from the kernel'
 examples:
   pynq-qsnn bench digits.qsnn
   pynq-qsnn bench cifar10_w8s4t1.qsnn --checkpoint runs/w8s4t1 --csim 4 --json bench.json
+  pynq-qsnn bench --paper --networks H1 H2 --json paper.json
 """
 
+from ..errors import ConfigError
 from ..runtime.bench import Measurement, measure_host, measure_overlay
+from . import paper
 from .common import (
     add_frame_arguments,
     add_json_argument,
@@ -39,7 +42,8 @@ HOST_BATCH = 128
 
 
 def add_arguments(parser):
-    parser.add_argument("model", help=".qsnn or program file")
+    parser.add_argument("model", nargs="?", help=".qsnn or program file")
+    paper.add_arguments(parser)
     parser.add_argument("--pl-frames", type=count, default=32, help="frames for the board (default: %(default)s)")
     parser.add_argument("--checkpoint", help="also time PyTorch's float evaluation of this training checkpoint")
     parser.add_argument("--csim", type=count, default=0, metavar="N", help="also time the HLS C simulation on N frames")
@@ -49,6 +53,10 @@ def add_arguments(parser):
 
 
 def run(args):
+    if args.paper:
+        return paper.run(args)
+    if args.model is None:
+        raise ConfigError("bench needs a model file, or --paper for the published benchmark networks")
     program = open_program(args.model)
     frames, labels = test_frames(args, program.network)
     from ..runtime.simulator import Simulator
