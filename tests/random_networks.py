@@ -15,7 +15,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pynq_qsnn.hwspec import CODE_BITS
-from pynq_qsnn.network import INPUT, KERNELS, Conv2d, Flatten, Head, Linear, Network, Pool, Skip, TensorType
+from pynq_qsnn.network import (
+    INPUT,
+    KERNELS,
+    SKIP_DOMAINS,
+    Conv2d,
+    Flatten,
+    Head,
+    Linear,
+    Network,
+    Pool,
+    Skip,
+    TensorType,
+)
 from pynq_qsnn.neuron import (
     INT32_MAX,
     INT32_MIN,
@@ -28,6 +40,7 @@ from pynq_qsnn.neuron import (
 )
 
 AWKWARD_CHANNELS = (1, 2, 3, 5, 8, 16, 17, 31, 32, 33, 64, 65)
+LARGEST_POOL = 16  # window of the overlay
 MULTIPLIER_LIMIT = (1 << (MULTIPLIER_BITS - 1)) - 1
 # Assumed mean and standard deviation of a code, as fractions of its s_max.
 CODE_MEAN, CODE_DEVIATION = 0.4, 0.35
@@ -37,13 +50,21 @@ CODE_MEAN, CODE_DEVIATION = 0.4, 0.35
 class Limits:
     """What :func:`random_network` may draw.
 
-    max_layers counts convolutions and pools; Flatten, an optional Linear and the Head follow them. max_size bounds rows
-    and columns of the input. ``extremes`` is the probability that a channel's constants are extreme ones.
+    *_layers counts convolutions and pools; Flatten, an optional Linear and the Head follow them. *_size bounds rows and
+    columns of the input, max_window those of a map that a linear layer reads: larger ones are pooled before.
+    ``extremes`` is the probability that a channel's constants are extreme ones; ``pools``, ``fused_pools``,
+    ``global_pools``, ``residuals`` and ``linear`` are those of a pool in place of a convolution, of a 2x2 maximum right
+    after a convolution, of a pool of the whole map, of a residual where one fits, and of a hidden linear layer.
     """
 
+    min_layers: int = 1
     max_layers: int = 5
+    min_channels: int = 1
     max_channels: int = 40
+    min_size: int = 1
     max_size: int = 11
+    max_window: int = 16
+    min_steps: int = 1
     max_steps: int = 8
     max_classes: int = 12
     kernels: tuple[int, ...] = KERNELS
@@ -52,20 +73,25 @@ class Limits:
     spike_bits: tuple[int, ...] = CODE_BITS
     pool_kinds: tuple[str, ...] = ("maximum", "sum", "average")
     max_pool_kernel: int = 4
-    skip_domains: tuple[str, ...] = ("spike", "current")
-    groups: bool = True
+    skip_domains: tuple[str, ...] = SKIP_DOMAINS
+    groups: float = 0.35
     static_input: bool = True
     event_input: bool = True
-    linear: bool = True
+    pools: float = 0.2
+    fused_pools: float = 0.15
+    global_pools: float = 0.2
+    residuals: float = 0.6
+    linear: float = 0.4
     extremes: float = 0.12
 
 
 def random_network(rng: np.random.Generator, limits: Limits = Limits(), name: str = "random") -> Network:
     """A valid network within ``limits``."""
-    num_steps = int(rng.integers(1, limits.max_steps + 1))
+    num_steps = int(rng.integers(limits.min_steps, limits.max_steps + 1))
     static = limits.static_input and (not limits.event_input or rng.random() < 0.5)
     bits = 8 if static else int(rng.choice(limits.spike_bits))
-    shape = (_channels(rng, min(limits.max_channels, 20)), *map(int, rng.integers(1, limits.max_size + 1, 2)))
+    channels = _channels(rng, max(min(limits.max_channels, 20), limits.min_channels), limits.min_channels)
+    shape = (channels, *map(int, rng.integers(limits.min_size, limits.max_size + 1, 2)))
     frame = TensorType(shape, bits, 1 if static else num_steps, _s_max(rng, bits))
     return _Builder(rng, limits, frame, num_steps).build(name)
 
@@ -96,12 +122,20 @@ class _Builder:
 
     def build(self, name: str) -> Network:
         rng, limits = self.rng, self.limits
-        for _ in range(rng.integers(1, limits.max_layers + 1)):
-            if not (rng.random() < 0.25 and self._add_pool()):
-                self._add_convolution()
+        for _ in range(rng.integers(limits.min_layers, limits.max_layers + 1)):
+            if rng.random() < limits.pools and self._add_pool():
+                continue
+            self._add_convolution()
+            if rng.random() < limits.fused_pools and min(self._type().shape[1:]) >= 2:
+                self._append_pool("maximum", 2, 2)
+        rows, cols = self._type().shape[1:]
+        if rows == cols > 1 and rng.random() < limits.global_pools:
+            self._add_pool(rows, rows)
+        while max(self._type().shape[1:]) > limits.max_window and min(self._type().shape[1:]) > 1:
+            self._append_pool(str(rng.choice(("maximum", "average"))), 2, 2)
         if self._type().shape[1:] != (1, 1) or rng.random() < 0.2:
             self._add_flatten()
-        if limits.linear and rng.random() < 0.4:
+        if rng.random() < limits.linear:
             self._add_linear()
         classes, bits = int(rng.integers(1, limits.max_classes + 1)), self._weight_bits()
         weight = _weights(rng, (classes, self._type().shape[0]), bits)
@@ -130,24 +164,27 @@ class _Builder:
         t = self._type()
         self._append(Flatten(self._name("flatten"), self.source), replace(t, shape=(int(np.prod(t.shape)), 1, 1)))
 
-    def _add_pool(self) -> bool:
-        """Append a pool; False when the drawn kind has no window that fits the tensor."""
+    def _add_pool(self, kernel: int | None = None, stride: int | None = None) -> bool:
+        """Append a pool; False when the drawn kind has no window (or not this one) that fits the tensor."""
         rng, t = self.rng, self._type()
         kind = str(rng.choice(self.limits.pool_kinds))
-        kernels = [k for k in range(1, self.limits.max_pool_kernel + 1) if k <= min(t.shape[1:])]
+        kernels = [kernel] if kernel else range(1, min(self.limits.max_pool_kernel, *t.shape[1:]) + 1)
         if kind == "sum":
             kernels = [k for k in kernels if t.s_max * k * k <= 255]
         elif kind == "average":
             kernels = [k for k in kernels if k & (k - 1) == 0]
-        if not kernels:
+        if not len(kernels) or max(kernels) > LARGEST_POOL:
             return False
-        kernel, stride = int(rng.choice(kernels)), int(rng.integers(1, 4))
+        self._append_pool(kind, int(rng.choice(kernels)), stride or int(rng.integers(1, 4)))
+        return True
+
+    def _append_pool(self, kind: str, kernel: int, stride: int) -> None:
+        t = self._type()
         made = replace(t, shape=(t.shape[0], *_window(t, kernel, stride, 0)))
         if kind == "sum":
             s_max = t.s_max * kernel**2
             made = replace(made, s_max=s_max, bits=next(b for b in CODE_BITS if s_max < 1 << b))
         self._append(Pool(self._name("pool"), self.source, kind, kernel, stride), made)
-        return True
 
     def _add_convolution(self) -> None:
         rng, limits, t = self.rng, self.limits, self._type()
@@ -156,10 +193,10 @@ class _Builder:
         size = _window(t, kernel, stride, padding)
         spike_bits, weight_bits = int(rng.choice(limits.spike_bits)), self._weight_bits()
         s_max = _s_max(rng, spike_bits)
-        residual = self._draw_residual(size)
-        channels = residual[2] if residual else _channels(rng, limits.max_channels)
+        residual = self._draw_residual(size, spike_bits)
+        channels = residual[2] if residual else _channels(rng, limits.max_channels, limits.min_channels)
         groups = 1
-        if limits.groups and rng.random() < 0.35:
+        if rng.random() < limits.groups:
             common = np.gcd(t.shape[0], channels)
             if residual is None and rng.random() < 0.5:  # depthwise, with one or two outputs a channel
                 channels = t.shape[0] * int(rng.integers(1, 3))
@@ -177,19 +214,21 @@ class _Builder:
         layer = Conv2d(name, self.source, weight, weight_bits, neuron, spike_bits, stride, padding, groups, skip)
         self._append(layer, made)
 
-    def _draw_residual(self, size: tuple[int, int]) -> tuple[str, str, int, int] | None:
-        """(domain, source, output channels, stride) of a residual that fits a map of ``size``, or None."""
+    def _draw_residual(self, size: tuple[int, int], bits: int) -> tuple[str, str, int, int] | None:
+        """(domain, source, output channels, stride) of a residual that fits a map of ``size`` and ``bits``, or None."""
         rng, found = self.rng, []
         for name, t in self.types.items():
             if t.num_steps != self.num_steps:
                 continue
             if "spike" in self.limits.skip_domains and t.shape[1:] == size:
                 found.append(("spike", name, t.shape[0], 1))
+            if "iand" in self.limits.skip_domains and t.shape[1:] == size and t.bits == bits == 1:
+                found += [("iand", name, t.shape[0], 1)] * 2
             for stride in self.limits.strides if "current" in self.limits.skip_domains else ():
                 if tuple(-(-n // stride) for n in t.shape[1:]) == size:
                     found.append(("current", name, t.shape[0] + int(rng.choice((0, 0, 1, 7))), stride))
         found = [r for r in found if r[2] <= max(self.limits.max_channels, self.frame.shape[0])]
-        return found[rng.integers(len(found))] if found and rng.random() < 0.6 else None
+        return found[rng.integers(len(found))] if found and rng.random() < self.limits.residuals else None
 
     def _skip(self, residual: tuple[str, str, int, int], made: TensorType) -> tuple[Skip, TensorType]:
         domain, source, channels, stride = residual
@@ -197,6 +236,8 @@ class _Builder:
         if domain == "spike":
             s_max = _s_max(self.rng, made.bits)
             return Skip(source, domain, s_max), replace(made, s_max=min(s_max, made.s_max + k.s_max))
+        if domain == "iand":
+            return Skip(source, domain), made
         # About one output code for the residual's largest code.
         gain = THRESHOLD * made.s_max / k.s_max * self.rng.uniform(0.1, 1.2, channels)
         multiplier, shift = _fixed_point(self.rng, gain)
@@ -207,7 +248,8 @@ class _Builder:
 
     def _add_linear(self) -> None:
         rng, bits, spike_bits = self.rng, self._weight_bits(), int(self.rng.choice(self.limits.spike_bits))
-        weight = _weights(rng, (_channels(rng, self.limits.max_channels), self._type().shape[0]), bits)
+        channels = _channels(rng, self.limits.max_channels, self.limits.min_channels)
+        weight = _weights(rng, (channels, self._type().shape[0]), bits)
         s_max = _s_max(rng, spike_bits)
         layer = Linear(self._name("linear"), self.source, weight, bits, self._neuron(weight, s_max), spike_bits)
         self._append(layer, TensorType((len(weight), 1, 1), spike_bits, self.num_steps, s_max))
@@ -224,10 +266,10 @@ class _Builder:
         return Neuron(affine, s_max, leak, str(rng.choice(RESET_MODES)), start)
 
 
-def _channels(rng: np.random.Generator, limit: int) -> int:
+def _channels(rng: np.random.Generator, limit: int, least: int = 1) -> int:
     """An awkward count more often than a uniform one."""
-    awkward = [c for c in AWKWARD_CHANNELS if c <= limit]
-    return int(rng.choice(awkward) if rng.random() < 0.7 else rng.integers(1, limit + 1))
+    awkward = [c for c in AWKWARD_CHANNELS if least <= c <= limit]
+    return int(rng.choice(awkward) if awkward and rng.random() < 0.7 else rng.integers(least, limit + 1))
 
 
 def _s_max(rng: np.random.Generator, bits: int) -> int:

@@ -18,7 +18,7 @@ FAMILIES = {
     "binary": Limits(spike_bits=(1,), weight_bits=(1,)),
     "bytes": Limits(spike_bits=(8,), weight_bits=(8,), max_steps=3),
     "events": Limits(static_input=False),
-    "current residuals": Limits(skip_domains=("current",), groups=False, max_layers=7),
+    "current residuals": Limits(skip_domains=("current",), groups=0.0, max_layers=7),
     "spike residuals": Limits(skip_domains=("spike",), strides=(1,), max_layers=7),
     "inverted residuals": Limits(skip_domains=("iand",), spike_bits=(1,), strides=(1,), max_layers=7),
     "inverted residuals, one step": Limits(skip_domains=("iand",), spike_bits=(1,), max_steps=1, extremes=0.0),
