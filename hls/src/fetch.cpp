@@ -4,6 +4,36 @@
 
 namespace {
 
+typedef ap_uint<hw::program_header::kWords * hw::kWordBits> header_bits;
+
+// What the header says of the order of work.
+struct Header {
+  uint32_t split;
+  uint32_t group_frames;
+  bool weights_stay;
+};
+
+int read_header(const word_t* program, uint32_t num_instructions, Header& header) {
+  HLS(INLINE)
+  using namespace hw::program_header;
+  header_bits bits = 0;
+  BURST_READ;
+read_header_words:
+  for (int i = 0; i < kWords; ++i) {
+    PIPELINE(1);
+    bits.range((i + 1) * hw::kWordBits - 1, i * hw::kWordBits) = program[i];
+  }
+  header.split = bits.range(kSplitLsb + kSplitBits - 1, kSplitLsb).to_uint();
+  header.group_frames = bits.range(kGroupFramesLsb + kGroupFramesBits - 1, kGroupFramesLsb).to_uint();
+  header.weights_stay = bits.range(kWeightsStayLsb + kWeightsStayBits - 1, kWeightsStayLsb) == 1;
+  const uint32_t magic = bits.range(kMagicLsb + kMagicBits - 1, kMagicLsb).to_uint();
+  const uint32_t version = bits.range(kVersionLsb + kVersionBits - 1, kVersionLsb).to_uint();
+  const uint64_t found = bits.range(kFingerprintLsb + kFingerprintBits - 1, kFingerprintLsb).to_uint64();
+  if (magic != uint32_t(hw::kProgramMagic)) return hw::status::kBadMagic;
+  if (version != uint32_t(hw::kSpecVersion) || found != hw::kFingerprint) return hw::status::kBadFingerprint;
+  return header.group_frames >= 1 && header.split <= num_instructions ? hw::status::kOk : hw::status::kBadField;
+}
+
 Instruction read_instruction(const word_t* program, uint32_t index) {
   HLS(INLINE)
   instruction_bits bits = 0;
@@ -17,71 +47,118 @@ read_words:
   return decode(bits);
 }
 
-int check_header(const word_t& header) {
+// The output of frame `frame` of a group; false where it begins behind the banks.
+bool move_output(Instruction& d, int frame) {
   HLS(INLINE)
-  using namespace hw::program_header;
-  const uint32_t magic = header.range(kMagicLsb + kMagicBits - 1, kMagicLsb).to_uint();
-  const uint32_t version = header.range(kVersionLsb + kVersionBits - 1, kVersionLsb).to_uint();
-  const uint64_t found = header.range(kFingerprintLsb + kFingerprintBits - 1, kFingerprintLsb).to_uint64();
-  if (magic != uint32_t(hw::kProgramMagic)) return hw::status::kBadMagic;
-  if (version != uint32_t(hw::kSpecVersion) || found != hw::kFingerprint) return hw::status::kBadFingerprint;
-  return hw::status::kOk;
+  const int moved = int(d.output_base) + frame * int(d.output_frame_words);
+  d.output_base = moved;
+  return moved <= kBankWords;
 }
 
-WeightRequest request_weights(const Instruction& d) {
+WeightRequest request_weights(const Command& c) {
   HLS(INLINE)
+  const Instruction& d = c.instruction;
   WeightRequest request;
-  request.first_word = uint32_t(d.weight_offset);
-  request.parameter_words = int(d.output_tiles) * kOutputLanes;
-  request.tile_words = tile_words(d);
-  request.tile_beats = tile_beats(d);
-  request.passes = d.weight_resident ? 1 : int(d.blocks);
+  request.first_pair = uint32_t(d.weight_offset);
+  request.parameter_pairs = parameter_pairs(d);
+  request.tile_pairs = c.tiles_arrive ? layer_tile_pairs(d) : 0;
+  request.tile_beats = c.tiles_arrive ? tile_beats(d) : 0;
+  request.passes = d.weight_resident ? 1 : int(c.blocks);
+  request.ring_base = c.ring_base;
   request.storage_bits = d.storage_bits;
+  request.mode = d.mode;
   request.last = false;
   return request;
 }
 
 }  // namespace
 
-// for frame, instruction: check it, tell the weight stages and `execute`. The first instruction that fails a check ends
-// the call: END carries its status and index, and nothing after it is sent. Each frame reads the program again; the
-// command stream hides the latency of its short bursts behind the running layer.
-void fetch(const word_t* program, uint32_t num_instructions, uint32_t num_frames, uint32_t weight_words,
-           uint64_t* fingerprint, hls::stream<WeightRequest>& read_requests,
-           hls::stream<WeightRequest>& unpack_requests, hls::stream<Command>& commands) {
+// The order of work of a call:
+//
+//   for group of up to group_frames frames:
+//     for part: each frame alone, then all of them      instructions before `split`, then those from `split` on
+//       for instruction of the part:                    check it, tell the weight stages and `execute`
+//
+// The first instruction that fails a check ends the call: END carries its status and index, and nothing after it is
+// sent. Tiles that stay in the ring are given back by their last execution, which then never comes: END says how many
+// those are, so that the token streams are empty when the call is over. Each execution reads its instruction again; the
+// command stream hides the latency of these short bursts, and of the two divisions, behind the running layer.
+void fetch(const word_t* program, uint32_t num_instructions, uint32_t num_frames, uint32_t weight_pairs,
+           uint32_t spill_words, uint64_t* fingerprint, hls::stream<WeightRequest>& even_requests,
+           hls::stream<WeightRequest>& odd_requests, hls::stream<WeightRequest>& unpack_requests,
+           hls::stream<Command>& commands) {
   *fingerprint = hw::kFingerprint;
-  BURST_READ;
-  uint32_t status = check_header(program[0]);
+  Header header;
+  uint32_t status = read_header(program, num_instructions, header);
+  const Limits limits = {weight_pairs, spill_words, header.weights_stay};
   Command command;
+  int ring_beat = 0;      // behind the tiles of the instruction before
+  int staying_tiles = 0;  // in the ring for a later execution
+  uint32_t first = 0;     // frame of the group
+  bool running = num_frames > 0 && status == uint32_t(hw::status::kOk);
 
-frames:
-  for (uint32_t frame = 0; frame < num_frames && status == uint32_t(hw::status::kOk); ++frame) {
-    HLS(LOOP_TRIPCOUNT min = 1 max = 1000 avg = 16)
-  instructions:
-    for (uint32_t index = 0; index < num_instructions && status == uint32_t(hw::status::kOk); ++index) {
-      HLS(LOOP_TRIPCOUNT min = 2 max = 100 avg = 12)
-      command.instruction = read_instruction(program, index);
-      const int refusal = check(command.instruction, weight_words);
-      if (refusal != hw::status::kOk) {
-        status = uint32_t(refusal) | (index << 8);
-      } else {
-        if (command.instruction.opcode == hw::opcode::kConvolve) {
-          const WeightRequest request = request_weights(command.instruction);
-          read_requests.write(request);
-          unpack_requests.write(request);
-        }
-        command.last_frame = frame == num_frames - 1;
+groups:
+  while (running) {
+    HLS(LOOP_TRIPCOUNT min = 1 max = 1000 avg = 4)
+    const bool last_group = num_frames - first <= header.group_frames;
+    const int frames = last_group ? int(num_frames - first) : int(header.group_frames);
+  parts:
+    for (int part = 0; part <= frames && status == uint32_t(hw::status::kOk); ++part) {
+      HLS(LOOP_TRIPCOUNT min = 2 max = 256 avg = 5)
+      const bool whole = part == frames;
+      const bool first_use = first == 0 && (whole || part == 0);
+      const bool last_use = last_group && (whole || part == frames - 1);
+      const uint32_t end = whole ? num_instructions : header.split;
+      if (header.weights_stay && !whole) ring_beat = 0;  // every frame finds the tiles where the first put them
+    instructions:
+      for (uint32_t index = whole ? header.split : 0; index < end && status == uint32_t(hw::status::kOk); ++index) {
+        HLS(LOOP_TRIPCOUNT min = 2 max = 100 avg = 12)
+        command.instruction = read_instruction(program, index);
+        command.frames = uint8_t(whole ? frames : 1);
+        command.last_group = last_use;
+        command.ring_base = uint16_t(ring_beat);
+        command.tiles_arrive = first_use || !header.weights_stay;
+        command.tiles_leave = last_use || !header.weights_stay;
+        command.blocks = 0;
         command.status = status;
-        commands.write(command);
+        const bool moved = move_output(command.instruction, whole ? 0 : part);
+        const int refusal = moved ? check(command, limits) : hw::status::kBadField;
+        if (refusal != hw::status::kOk) {
+          status = uint32_t(refusal) | (index << 8);
+        } else {
+          const Instruction& d = command.instruction;
+          if (d.opcode == hw::opcode::kConvolve) {
+            const int quadruples = int(d.quadruples) * int(command.frames);
+            command.blocks = uint16_t((quadruples + int(d.block_quadruples) - 1) / int(d.block_quadruples));
+            const WeightRequest request = request_weights(command);
+            even_requests.write(request);
+            odd_requests.write(request);
+            unpack_requests.write(request);
+            const int beats = tile_beats(d);
+            if (header.weights_stay) {
+              ring_beat += beats;
+              const int tiles = beats / kTileBeats;
+              staying_tiles += (first_use ? tiles : 0) - (last_use ? tiles : 0);
+            } else {
+              const int once = beats % hw::kWeightRingBeats;
+              ring_beat = (ring_beat + once * int(request.passes)) % hw::kWeightRingBeats;
+            }
+          }
+          commands.write(command);
+        }
       }
     }
+    first += header.group_frames;
+    running = !last_group && status == uint32_t(hw::status::kOk);
   }
 
-  WeightRequest end = {0, 0, 0, 0, 0, 0, true};
-  read_requests.write(end);
+  WeightRequest end = {0, 0, 0, 0, 0, 0, 0, 0, true};
+  even_requests.write(end);
+  odd_requests.write(end);
   unpack_requests.write(end);
   command.instruction.opcode = hw::opcode::kEnd;
-  command.last_frame = true;
+  command.last_group = true;
+  command.ring_base = uint16_t(staying_tiles);
   command.status = status;
   commands.write(command);
 }

@@ -115,7 +115,7 @@ struct Command {
   uint8_t frames;           // of the group, one behind the other in memory: 1 before `split`
   bool last_group;          // the call's last results: TLAST
   uint16_t blocks;          // ceil(quadruples * frames / block_quadruples)
-  uint16_t ring_base;       // first beat of the tiles in the weight ring
+  uint16_t ring_base;       // first beat of the tiles in the weight ring; with END: tiles to give back
   bool tiles_arrive;        // the tiles are read from memory for this execution: await them
   bool tiles_leave;         // last use of the tiles in this call: give their room back
   uint32_t status;

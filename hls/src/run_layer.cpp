@@ -1,11 +1,11 @@
 #include "stages.hpp"
 
-// One CONVOLVE. The region is started for each layer and ends when its last word is stored: canonical dataflow without
-// feedback, so no layer can read what the one before has not yet written, and C/RTL co-simulation stays possible. The
-// price is one pipeline drain a layer; the weights of the next layers keep arriving meanwhile.
-void run_layer(const Instruction d, bool last_frame, hls::stream<word_t>& parameters, hls::stream<WeightBeat>& weights,
-               hls::stream<axis_word>& results, const ActivationMemory activations_read,
-               ActivationMemory activations_write, uint32_t& stored_words) {
+// One CONVOLVE. The region is started for each execution and ends when its last word is stored: canonical dataflow
+// without feedback, so no layer can read what the one before has not yet written, and C/RTL co-simulation stays
+// possible. The price is one pipeline drain a layer; the tiles of the next layers keep arriving in the ring meanwhile.
+void run_layer(const Command c, hls::stream<word_t>& parameters, const WeightRing ring_read,
+               hls::stream<TileToken>& arrivals, hls::stream<TileToken>& occupancy, hls::stream<axis_word>& results,
+               const ActivationMemory activations_read, ActivationMemory activations_write, uint32_t& stored_words) {
   REGION(run_layer);
   STREAM(Operand, operands, kOperandDepth);
   STREAM(WeightBeat, held_weights, kHeldWeightDepth);
@@ -15,14 +15,15 @@ void run_layer(const Instruction d, bool last_frame, hls::stream<word_t>& parame
   STREAM(Fired, fired, kFiredDepth);
   STREAM(Logits, logits, kLogitsDepth);
   HLS(BIND_STORAGE variable = operands type = fifo impl = lutram)
+  HLS(BIND_STORAGE variable = held_weights type = fifo impl = lutram)
   HLS(BIND_STORAGE variable = partial_sums type = fifo impl = lutram)
   HLS(BIND_STORAGE variable = current_residuals type = fifo impl = lutram)
   HLS(BIND_STORAGE variable = spike_residuals type = fifo impl = lutram)
 
-  STAGE(feed(d, activations_read, operands, current_residuals, spike_residuals));
-  STAGE(hold_weights(d, weights, held_weights));
-  STAGE(accumulate(d, operands, held_weights, partial_sums));
-  STAGE(integrate(d, parameters, partial_sums, current_residuals, fired, logits));
-  STAGE(store(d, last_frame, fired, logits, spike_residuals, activations_write, results, stored_words));
+  STAGE(feed(c, activations_read, operands, current_residuals, spike_residuals));
+  STAGE(hold_weights(c, ring_read, arrivals, occupancy, held_weights));
+  STAGE(accumulate(c, operands, held_weights, partial_sums));
+  STAGE(integrate(c, parameters, partial_sums, current_residuals, fired, logits));
+  STAGE(store(c, fired, logits, spike_residuals, activations_write, results, stored_words));
   REGION_END;
 }

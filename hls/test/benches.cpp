@@ -6,6 +6,7 @@
 
 #include "test_accumulate.cpp"
 #include "test_arithmetic.cpp"
+#include "test_check.cpp"
 #include "test_core.cpp"
 #include "test_feed.cpp"
 #include "test_fetch.cpp"
@@ -14,6 +15,7 @@
 #include "test_pool.cpp"
 #include "test_simulation.cpp"
 #include "test_store.cpp"
+#include "test_transfers.cpp"
 #include "test_weights.cpp"
 
 int main(int argc, char** argv) {

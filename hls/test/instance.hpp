@@ -1,5 +1,5 @@
-// One simulated kernel with its register file, streams and activation memory: what the bridge hands to Python and the
-// whole-core benches drive.
+// One simulated kernel with its register file, streams, activation memory and weight ring: what the bridge hands to
+// Python and the whole-core benches drive.
 #pragma once
 
 #include <cstring>
@@ -16,11 +16,14 @@ struct qsnn_arguments {
   uint8_t* memory;
   uint64_t memory_bytes;
   uint64_t program;
-  uint64_t weights;
+  uint64_t weights_even;
+  uint64_t weights_odd;
+  uint64_t spill;
   uint64_t log;
   uint32_t num_instructions;
   uint32_t num_frames;
-  uint32_t weight_words;
+  uint32_t weight_pairs;
+  uint32_t spill_words;
   uint32_t log_entries;
 };
 
@@ -28,7 +31,7 @@ class Instance {
  public:
   static constexpr uint64_t kWordBytes = hw::kWordBits / 8;
 
-  Instance() : activations_(new Activations()) {}
+  Instance() : outside_(new Outside()) {}
   // Streams refer to the simulation; stages refer to both.
   ~Instance() { simulation.cancel(); }
 
@@ -36,19 +39,21 @@ class Instance {
   bool start(const qsnn_arguments& a) {
     const uint64_t program_words = hw::program_header::kWords + uint64_t(a.num_instructions) * hw::instruction::kWords;
     if (simulation.busy()) return refuse("started while it runs; wait until it is done, or reset it");
-    if (!inside(a, "program", a.program, program_words) || !inside(a, "weights", a.weights, a.weight_words) ||
+    if (!inside(a, "program", a.program, program_words) || !inside(a, "weights_even", a.weights_even, a.weight_pairs) ||
+        !inside(a, "weights_odd", a.weights_odd, a.weight_pairs) || !inside(a, "spill", a.spill, a.spill_words) ||
         !inside(a, "log", a.log, uint64_t(a.log_entries) * hw::log_entry::kWords)) {
       return false;
     }
-    const word_t* program = reinterpret_cast<const word_t*>(a.memory + a.program);
-    const word_t* weights = reinterpret_cast<const word_t*>(a.memory + a.weights);
-    word_t* log = reinterpret_cast<word_t*>(a.memory + a.log);
+    const auto at = [&a](uint64_t offset) { return reinterpret_cast<word_t*>(a.memory + offset); };
+    word_t *program = at(a.program), *even = at(a.weights_even), *odd = at(a.weights_odd);
+    word_t *spill = at(a.spill), *log = at(a.log);
     status = hw::status::kRunning;
     log_count = 0;
     message.clear();
     simulation.start("qsnn_top", [=] {
-      qsnn_top(frames, results, program, weights, log, activations_->words, activations_->words, &simulation.clock,
-               a.num_instructions, a.num_frames, a.weight_words, a.log_entries, &fingerprint, &status, &log_count);
+      qsnn_top(frames, results, program, even, odd, spill, log, outside_->activations, outside_->activations,
+               outside_->ring, outside_->ring, &simulation.clock, a.num_instructions, a.num_frames, a.weight_pairs,
+               a.spill_words, a.log_entries, &fingerprint, &status, &log_count);
     });
     return true;
   }
@@ -87,7 +92,7 @@ class Instance {
     if (uint64_t(base) + words > uint64_t(kBankWords)) return false;
     for (uint32_t i = 0; i < words; ++i) {
       for (int bank = 0; bank < kBanks; ++bank, out += kWordBytes) {
-        std::memcpy(out, static_cast<const void*>(&activations_->words[bank][base + i]), kWordBytes);
+        std::memcpy(out, static_cast<const void*>(&outside_->activations[bank][base + i]), kWordBytes);
       }
     }
     return true;
@@ -107,8 +112,10 @@ class Instance {
   uint32_t log_count = 0;
 
  private:
-  struct Activations {
-    ActivationMemory words;
+  // The memories beside the kernel; they keep their words between calls.
+  struct Outside {
+    ActivationMemory activations;
+    WeightRing ring;
   };
 
   bool inside(const qsnn_arguments& a, const char* name, uint64_t offset, uint64_t words) {
@@ -120,5 +127,5 @@ class Instance {
                   ", the memory has " + std::to_string(a.memory_bytes) + " bytes");
   }
 
-  std::unique_ptr<Activations> activations_;
+  std::unique_ptr<Outside> outside_;
 };
