@@ -99,7 +99,7 @@ OTHER_VALUES = {
     "name": "other", "part": "xck24-ubva530-2LV-c", "board_part": "other", "clock_mhz": 300, "bus_bits": None,
     "slots": (2, "activation_banks"), "input_lanes": None, "output_lanes": 16, "cascade_length": None,
     "block_groups": 64, "minimum_groups": 16, "activation_banks": (2, "slots"), "activation_bank_words": 4096,
-    "weight_buffer_words": 1024, "maximum_channels": 1024, "maximum_steps": 16, "maximum_kernel": 8,
+    "weight_ring_beats": 1024, "group_frames": 2, "maximum_channels": 1024, "maximum_steps": 16, "maximum_kernel": 8,
     "dma_length_bits": 23, "address_bits": 36, "resources": {"dsp": 0},
 }  # fmt: skip
 
@@ -196,7 +196,9 @@ def refuse(tmp_path, content: str, match: str):
         ({"output_lanes": -16}, "output_lanes is -16"),
         ({"dma_length_bits": 40}, "dma_length_bits is 40"),
         ({"address_bits": 3}, "address_bits is 3"),
-        ({"weight_buffer_words": 1024.5}, "weight_buffer_words is 1024.5"),
+        ({"weight_ring_beats": 1024.5}, "weight_ring_beats is 1024.5"),
+        ({"weight_ring_beats": 1025}, "whole weight tiles"),
+        ({"group_frames": 256}, "group_frames is 256"),
         ({"maximum_channels": "2048"}, "maximum_channels is '2048'"),
         ({"slots": True, "activation_banks": True}, "slots is True"),
         ({"name": 3}, "name is 3"),
