@@ -20,6 +20,7 @@ from ..hwspec import LOG_ENTRY, STATUS, WORD_BITS, HardwareConfig, cpp_header, l
 from ..packing import WORD_BYTES, pack_frames, unpack_results
 from ..paths import resource
 from ..program import Program
+from .cycles import instruction_cycles
 from .native_build import build
 from .status import describe_status
 
@@ -41,11 +42,14 @@ class _Arguments(ctypes.Structure):
         ("memory", ctypes.c_void_p),
         ("memory_bytes", ctypes.c_uint64),
         ("program", ctypes.c_uint64),
-        ("weights", ctypes.c_uint64),
+        ("weights_even", ctypes.c_uint64),
+        ("weights_odd", ctypes.c_uint64),
+        ("spill", ctypes.c_uint64),
         ("log", ctypes.c_uint64),
         ("num_instructions", ctypes.c_uint32),
         ("num_frames", ctypes.c_uint32),
-        ("weight_words", ctypes.c_uint32),
+        ("weight_pairs", ctypes.c_uint32),
+        ("spill_words", ctypes.c_uint32),
         ("log_entries", ctypes.c_uint32),
     ]
 
@@ -126,7 +130,7 @@ def _load(library: Path) -> ctypes.CDLL:
 
 
 class KernelSimulation:
-    """One kernel instance. Its activation memory and its clock live until :meth:`close`; one thread at a time.
+    """One kernel instance. Its activation memory, weight ring and clock live until :meth:`close`; one thread at a time.
 
     config: overlay (default: the KV260's).  library: from :func:`build_library` for that config (default: built here).
     """
@@ -143,7 +147,7 @@ class KernelSimulation:
         """ap_start.
 
         memory: pointer to the host memory that stands for the DDR; it must stay valid until the kernel is done.
-        registers: the inputs of KERNEL_ARGUMENTS; ``program``, ``weights``, ``log`` are byte offsets into ``memory``.
+        registers: the inputs of KERNEL_ARGUMENTS; the 64-bit ones are byte offsets into ``memory``.
         Raises DeviceError when the kernel is running or an address range leaves the memory.
         """
         missing = set(INPUT_REGISTERS) ^ set(registers)
@@ -242,21 +246,22 @@ class KernelSimulation:
 class CsimExecutor:
     """Runs a program on the simulated kernel, without a board around it.
 
-    After :meth:`run`, ``cycles`` is int64 [frames, instructions]: end minus start of each from the kernel's log, and
-    ``log`` the samples themselves, uint64 [frames, instructions, 2].
+    After :meth:`run`, ``log`` holds the kernel's time samples, uint64 [executions, 2] (start, end), and ``executions``
+    says of what: (instruction, first frame, frames) each, see :meth:`Program.executions`.
     """
 
     def __init__(self, config: HardwareConfig | None = None, library: str | Path | None = None):
         self.simulation = KernelSimulation(config, library)
         self.program: Program | None = None
-        self.log = np.zeros((0, 0, 2), np.uint64)
+        self.log = np.zeros((0, 2), np.uint64)
+        self.executions: list[tuple[int, int, int]] = []
 
     def load(self, program: Program) -> CsimExecutor:
         """Take ``program``. Raises SpecMismatch when it was compiled for another contract than the kernel's."""
         expected = self.simulation.config.fingerprint
         if program.fingerprint != expected:
             raise SpecMismatch("program", expected, program.fingerprint, "Compile it again for this overlay.")
-        self.program = program
+        self.program, self.executions = program, []
         return self
 
     def run(self, frames: np.ndarray) -> np.ndarray:
@@ -265,25 +270,31 @@ class CsimExecutor:
             raise ConfigError("no program: call load(program) first")
         program, simulation = self.program, self.simulation
         beats = pack_frames(frames, program.network, simulation.config)
-        entries = len(frames) * program.num_instructions
-        entry_words = record_words(LOG_ENTRY)
-        log = np.zeros((entries * entry_words, WORD_BYTES), np.uint8)
-        memory = np.concatenate([program.code, program.weights, log])
-        offsets = np.cumsum([0, len(program.code), len(program.weights)]) * WORD_BYTES
-        registers = dict(zip(("program", "weights", "log"), map(int, offsets)))
+        executions = program.executions(len(frames))
+        parts = {
+            "program": program.code,
+            "weights_even": program.weights[0],
+            "weights_odd": program.weights[1],
+            "spill": np.zeros((program.spill_words, WORD_BYTES), np.uint8),
+            "log": np.zeros((len(executions) * record_words(LOG_ENTRY), WORD_BYTES), np.uint8),
+        }
+        memory = np.concatenate(list(parts.values()))
+        ends = np.cumsum([len(part) for part in parts.values()])
+        registers = {name: int(end - len(part)) * WORD_BYTES for (name, part), end in zip(parts.items(), ends)}
         registers.update(
             num_instructions=program.num_instructions,
             num_frames=len(frames),
-            weight_words=len(program.weights),
-            log_entries=entries,
+            weight_pairs=program.weights.shape[1],
+            spill_words=program.spill_words,
+            log_entries=len(executions),
         )
         try:
             self._call(memory, registers, beats)
         except DeviceError:
             simulation.reset()  # beats that this call left behind must not reach the next one
             raise
-        samples = memory[len(program.code) + len(program.weights) :].reshape(-1).view("<u8")
-        self.log = samples.reshape(len(frames), program.num_instructions, 2).copy()
+        samples = memory[registers["log"] // WORD_BYTES :].reshape(-1).view("<u8")
+        self.log, self.executions = samples.reshape(len(executions), -1)[:, :2].copy(), executions
         return unpack_results(self._results(len(frames), program.result_beats), program.network)
 
     def _call(self, memory: np.ndarray, registers: dict[str, int], beats: np.ndarray) -> None:
@@ -295,10 +306,12 @@ class CsimExecutor:
         if simulation.status != STATUS["OK"][0]:
             raise DeviceError(f"the kernel stopped with status {describe_status(simulation.status)}")
 
-    @property
-    def cycles(self) -> np.ndarray:
-        """Cycles of each frame's instructions, int64 [frames, instructions]."""
-        return (self.log[:, :, 1] - self.log[:, :, 0]).astype(np.int64)
+    def cycles_by_instruction(self) -> np.ndarray:
+        """Cycles of each instruction for a frame of the last run, float64 [instructions]."""
+        if not self.executions:
+            raise ConfigError("no cycles: call run(frames) first")
+        num_frames = sum(frames for index, _, frames in self.executions if index == 0)
+        return instruction_cycles(self.program, self.log, num_frames)
 
     def close(self) -> None:
         """Free the simulated kernel."""
