@@ -1,9 +1,9 @@
 // hls::stream for g++: named, bounded, blocking read and write (Vitis HLS brings its own). A stream without a depth
 // holds two tokens, as in a Vitis dataflow region.
 //
-// Timed bounded dataflow: a token can be read `stream_latency` after the iteration that wrote it began, because the
-// stage's pipeline lies between; a writer waits until the slot is free at that later moment, because up to then the
-// pipeline itself holds the token.
+// Timed bounded dataflow: a token can be read `latency` after the iteration that wrote it began, because the stage's
+// pipeline lies between; a writer waits until the slot is free at that later moment, because up to then the pipeline
+// itself holds the token. A stream with the host at one end has a DMA there, which moves a word when its port does.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ class stream<T, 0> : public sim::Channel {
  public:
   stream() : stream("unnamed") {}
   explicit stream(const char* name) : stream(name, 2) {}
-  // A stream with the host at one end: without bound, its tokens are there at once.
+  // A stream with the host at one end, without bound.
   stream(sim::Simulation& owner, const char* name) : Channel(owner, name) {}
 
   void write(const T& value) {
@@ -31,10 +31,10 @@ class stream<T, 0> : public sim::Channel {
       if (fill_ == depth_) wait_for_slot();
       if (tokens_.size() < depth_) tokens_.resize(depth_);
       const uint64_t freed = tokens_[tail()].freed;
-      const uint64_t latency = owner_->timing.stream_latency;
-      if (owner_->clock + latency < freed + 1) owner_->clock = freed + 1 - latency;
-      push(value, owner_->clock + latency);
+      if (owner_->clock + latency_ < freed + 1) wait_until(freed + 1 - latency_, sim::Wait::kRoom);
+      push(value, owner_->clock + latency_);
     } else {
+      dma_->give_to_dma();
       push(value, owner_->clock);
     }
     wake_reader();
@@ -42,8 +42,9 @@ class stream<T, 0> : public sim::Channel {
 
   T read() {
     if (fill_ == 0) wait_for_token();
+    if (dma_) dma_->take_from_dma(fill_);
     Token& token = tokens_[head_];
-    if (owner_->clock < token.ready) owner_->clock = token.ready;
+    if (owner_->clock < token.ready) wait_until(token.ready, sim::Wait::kToken);
     token.freed = owner_->clock;
     T value = token.value;
     pop();

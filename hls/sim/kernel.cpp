@@ -1,5 +1,6 @@
 // The whole kernel as one translation unit for g++: the leaf arithmetic is inlined into its stages, and the ap_int
 // headers are read once.
+#include "ddr.cpp"
 #include "simulation.cpp"
 
 #include "../src/accumulate.cpp"
@@ -8,10 +9,12 @@
 #include "../src/fetch.cpp"
 #include "../src/hold_weights.cpp"
 #include "../src/integrate.cpp"
+#include "../src/load.cpp"
 #include "../src/pool.cpp"
 #include "../src/read_weights.cpp"
 #include "../src/receive.cpp"
 #include "../src/run_layer.cpp"
+#include "../src/save.cpp"
 #include "../src/store.cpp"
 #include "../src/top.cpp"
 #include "../src/unpack_weights.cpp"

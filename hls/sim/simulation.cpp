@@ -5,11 +5,35 @@
 
 #include <algorithm>
 #include <new>
+#include <set>
 #include <stdexcept>
 
 namespace sim {
 
 namespace {
+
+// Names of the kernel's stages and streams, one behind the other with zeros between: STAGE and STREAM put them into
+// sections of their own, so that a knob is refused before anything has run.
+extern "C" {
+__attribute__((weak, visibility("hidden"))) extern const char __start_qsnn_stages[], __stop_qsnn_stages[];
+__attribute__((weak, visibility("hidden"))) extern const char __start_qsnn_streams[], __stop_qsnn_streams[];
+}
+
+std::set<std::string> names_between(const char* start, const char* stop) {
+  std::set<std::string> names;
+  while (start < stop) {
+    const std::string text(start);
+    start += text.size() + 1;
+    if (!text.empty()) names.insert(text.substr(0, text.find_first_of("(<")));
+  }
+  return names;
+}
+
+std::string list_of(const char* what, const std::set<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return std::string(what) + ": " + text;
+}
 
 constexpr size_t kStackBytes = 512 * 1024;
 constexpr size_t kGuardBytes =
@@ -47,6 +71,10 @@ class Fiber {
   std::string name;
   std::function<void()> body;
   uint64_t clock = 0;
+  uint64_t begin = 0;
+  uint64_t interval = 1;
+  Port* port = nullptr;  // of the memory that its loop reads or writes
+  std::vector<Wait> waits;
   void* stack = nullptr;
   Region* joined_by = nullptr;    // the region that this fiber is a stage of
   Region* open_region = nullptr;  // the innermost region that this fiber is building or waiting for
@@ -60,6 +88,7 @@ class Fiber {
     Fiber& fiber = *simulation.running_;
     try {
       fiber.body();
+      if (fiber.port) fiber.port->check_idle();
     } catch (const Cancelled&) {
     } catch (const std::exception& error) {
       if (simulation.message.empty()) simulation.message = fiber.name + ": " + error.what();
@@ -73,6 +102,7 @@ class Fiber {
   void finish(Simulation& simulation) {
     finished = true;
     body = nullptr;
+    if (!simulation.cancelling_) simulation.stage_times.push_back({name, begin, simulation.clock, std::move(waits)});
     if (joined_by) {
       joined_by->latest_ = std::max(joined_by->latest_, simulation.clock);
       if (--joined_by->unfinished_ == 0) simulation.wake(joined_by->parent_);
@@ -90,6 +120,8 @@ Simulation::~Simulation() {
 
 void Simulation::start(const std::string& name, std::function<void()> body) {
   message.clear();
+  stage_times.clear();
+  memory.begin(clock);
   spawn(name, std::move(body), clock);
 }
 
@@ -100,7 +132,9 @@ Fiber* Simulation::spawn(const std::string& name, std::function<void()> body, ui
   stacks_.pop_back();
   fiber->name = name;
   fiber->body = std::move(body);
-  fiber->clock = time;
+  fiber->clock = fiber->begin = time;
+  const auto interval = timing.interval.find(name);
+  if (interval != timing.interval.end()) fiber->interval = interval->second;
   getcontext(&fiber->context);
   fiber->context.uc_stack.ss_sp = static_cast<char*>(fiber->stack) + kGuardBytes;
   fiber->context.uc_stack.ss_size = kStackBytes;
@@ -114,9 +148,14 @@ Fiber* Simulation::spawn(const std::string& name, std::function<void()> body, ui
 Outcome Simulation::run() {
   blocked.clear();
   std::vector<Fiber*> turn;
-  while (!ready_.empty() && message.empty()) {
+  while (message.empty()) {
+    // Memory waits until no stage can run: see ddr.hpp.
+    while (ready_.empty() && memory.grant()) {
+    }
+    if (ready_.empty()) break;
     turn.swap(ready_);
     ready_.clear();
+    if (timing.schedule_seed) shuffle(turn);
     for (size_t i = 0; i < turn.size(); ++i) {
       if (message.empty()) resume(turn[i]);
     }
@@ -160,6 +199,7 @@ void Simulation::resume(Fiber* fiber) {
   fiber->started = true;
   fiber->blocked_on = nullptr;
   clock = fiber->clock;
+  interval_ = fiber->interval;
   swapcontext(&scheduler_->context, &fiber->context);
   fiber->clock = clock;
   running_ = nullptr;
@@ -173,6 +213,57 @@ void Simulation::suspend() {
 }
 
 void Simulation::wake(Fiber* fiber) { ready_.push_back(fiber); }
+
+void Simulation::shuffle(std::vector<Fiber*>& fibers) {
+  uint64_t state = timing.schedule_seed + ++shuffles_;
+  for (size_t i = fibers.size(); i > 1; --i) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    std::swap(fibers[i - 1], fibers[(state >> 33) % i]);
+  }
+}
+
+void Simulation::note_wait(const void* place, Wait::Kind kind, const std::string& name, uint64_t cycles) {
+  for (Wait& wait : running_->waits) {
+    if (wait.place == place && wait.kind == kind) {
+      wait.cycles += cycles;
+      return;
+    }
+  }
+  running_->waits.push_back({place, kind, name, cycles});
+}
+
+std::string Simulation::set_timing(const std::string& name, uint64_t value) {
+  for (const TimingField& field : kTimingFields) {
+    if (name != field.name) continue;
+    if (value < field.low || value > field.high) {
+      return name + " is " + std::to_string(value) + ", must be " + std::to_string(field.low) + " to " +
+             std::to_string(field.high);
+    }
+    timing.*field.member = value;
+    return "";
+  }
+  const std::set<std::string> stages = names_between(__start_qsnn_stages, __stop_qsnn_stages);
+  const std::set<std::string> streams = names_between(__start_qsnn_streams, __stop_qsnn_streams);
+  const size_t colon = name.find(':');
+  const std::string kind = name.substr(0, colon), of = colon == std::string::npos ? "" : name.substr(colon + 1);
+  std::map<std::string, uint64_t>* const values = kind == "interval"  ? &timing.interval
+                                                  : kind == "depth"   ? &timing.depth
+                                                  : kind == "latency" ? &timing.latency
+                                                                      : nullptr;
+  if (values && (kind == "interval" ? stages : streams).count(of)) {
+    const uint64_t low = kind == "latency" ? 0 : 1;
+    if (value < low || value > kLongestTime) {
+      return name + " is " + std::to_string(value) + ", must be " + std::to_string(low) + " to " +
+             std::to_string(kLongestTime);
+    }
+    (*values)[of] = value;
+    return "";
+  }
+  std::set<std::string> constants;
+  for (const TimingField& field : kTimingFields) constants.insert(field.name);
+  return "no timing constant " + name + "; there are " + list_of("constants", constants) + "; " +
+         list_of("interval:<stage> of", stages) + "; " + list_of("depth:<stream> and latency:<stream> of", streams);
+}
 
 void Simulation::release_finished() {
   const auto keep = [this](std::unique_ptr<Fiber>& fiber) {
@@ -200,9 +291,15 @@ void Simulation::cancel() {
 Channel::Channel(std::string name, size_t depth)
     : owner_(&current()), name_(std::move(name)), depth_(depth), region_(owner_->running_->open_region) {
   if (region_) region_->channels_.push_back(this);
+  const Timing& timing = owner_->timing;
+  const auto other_depth = timing.depth.find(name_);
+  if (other_depth != timing.depth.end()) depth_ = other_depth->second;
+  const auto latency = timing.latency.find(name_);
+  latency_ = latency != timing.latency.end() ? latency->second : timing.stream_latency;
 }
 
-Channel::Channel(Simulation& owner, std::string name) : owner_(&owner), name_(std::move(name)), depth_(0) {}
+Channel::Channel(Simulation& owner, std::string name)
+    : owner_(&owner), name_(std::move(name)), depth_(0), dma_(&owner.memory.add_dma(name_)) {}
 
 Channel::~Channel() {
   if (!region_) return;
@@ -224,6 +321,12 @@ void Channel::wait(Fiber*& place, bool to_write) {
   place->blocked_on = this;
   place->blocked_on_write = to_write;
   owner_->suspend();
+}
+
+void Channel::wait_until(uint64_t time, Wait::Kind kind) {
+  if (owner_->clock >= time) return;
+  owner_->note_wait(this, kind, name_, time - owner_->clock);
+  owner_->clock = time;
 }
 
 void Channel::wait_for_token() {
@@ -253,7 +356,10 @@ void Region::spawn(const char* call, std::function<void()> body) {
 void Region::join() {
   latest_ = simulation_.clock;
   while (unfinished_ > 0) simulation_.suspend();
-  simulation_.clock = std::max(simulation_.clock, latest_);
+  if (latest_ > simulation_.clock) {
+    simulation_.note_wait(simulation_.running_, Wait::kRegion, name_, latest_ - simulation_.clock);
+    simulation_.clock = latest_;
+  }
   for (const Channel* channel : channels_) {
     if (channel->fill_ == 0) continue;
     throw std::runtime_error("stream " + channel->name_ + " keeps " + std::to_string(channel->fill_) +
@@ -261,8 +367,23 @@ void Region::join() {
   }
 }
 
-void tick(uint64_t cycles) { current().clock += cycles; }
-void start_burst_read() { tick(current().timing.ddr_read_latency); }
-void start_burst_write() { tick(current().timing.ddr_write_latency); }
+void tick(uint64_t cycles) {
+  Simulation& simulation = current();
+  simulation.clock += cycles * simulation.interval_;
+}
+
+void begin_read(const void* address, uint64_t words) {
+  Simulation& simulation = current();
+  simulation.running_->port = &simulation.memory.find(address);
+  simulation.running_->port->begin_read(words);
+}
+
+void begin_write(const void* address, uint64_t words) {
+  Simulation& simulation = current();
+  simulation.running_->port = &simulation.memory.find(address);
+  simulation.running_->port->begin_write(words);
+}
+
+void beat() { current().running_->port->beat(); }
 
 }  // namespace sim

@@ -2,11 +2,10 @@
 // on the caller's thread. A stage runs until it reads an empty stream or writes a full one, so bounded streams block as
 // in the fabric and a network of stages that wait for one another is found instead of hanging.
 //
-// Time: each fiber has a clock, in cycles. A loop iteration advances it by the loop's interval (PIPELINE), a burst by
-// the memory's latency, a stream by waiting for the token or the free slot (hls_stream.h). All reads block, so the
-// result does not depend on the order in which fibers happen to run. A nested region starts at its parent's time; the
-// parent goes on at the latest child's. This is the simple model of the first step: no DDR contention, no frame stream
-// timing.
+// Time: each fiber has a clock, in cycles. A loop iteration advances it by the loop's interval (PIPELINE), a word of
+// memory by waiting for its port (ddr.hpp), a stream by waiting for the token or the free slot (hls_stream.h). All
+// reads block, so the result does not depend on the order in which fibers happen to run. A nested region starts at its
+// parent's time; the parent goes on at the latest child's.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +14,28 @@
 #include <string>
 #include <vector>
 
+#include "ddr.hpp"
 #include "timing.hpp"
 
 namespace sim {
 
-class Fiber;
 class Region;
-class Simulation;
+
+// What held up a stage, and for how long. kRegion: the stages that it started.
+struct Wait {
+  enum Kind { kToken, kRoom, kMemory, kRegion };
+  const void* place;
+  Kind kind;
+  std::string name;
+  uint64_t cycles;
+};
+
+// The account of one fiber that is done: it was busy whenever it did not wait.
+struct StageTimes {
+  std::string stage;
+  uint64_t begin, end;
+  std::vector<Wait> waits;
+};
 
 // What the scheduler must know of a stream to name it in a report. Streams of the kernel have one reader and one
 // writer.
@@ -38,6 +52,8 @@ class Channel {
   ~Channel();
   void wait_for_token();
   void wait_for_slot();
+  // Of the running stage, on its own clock.
+  void wait_until(uint64_t time, Wait::Kind kind);
   void wake_reader() {
     if (reader_) wake(reader_);
   }
@@ -51,6 +67,8 @@ class Channel {
   std::string name_;
   size_t depth_;
   size_t fill_ = 0;
+  uint64_t latency_ = 0;
+  Port* dma_ = nullptr;  // of a stream whose other end is the host
 
  private:
   friend class Simulation;
@@ -75,21 +93,34 @@ class Simulation {
   // Unwind every unfinished stage, innermost first, so that what they own is freed.
   void cancel();
   bool busy() const { return !fibers_.empty(); }
+  // One constant of Timing, or interval:<stage>, depth:<stream>, latency:<stream>; the next run has it. Empty, or what
+  // is wrong with it.
+  std::string set_timing(const std::string& name, uint64_t value);
 
   // The running fiber's time; `now` of the kernel points here.
   uint64_t clock = 0;
   Timing timing;
+  Memory memory{*this};
+  std::vector<StageTimes> stage_times;  // of this run, in the order in which stages ended
   std::string message;
   std::string blocked;  // after kStarved: which stages wait for what
 
  private:
   friend class Channel;
   friend class Fiber;
+  friend class Memory;
+  friend class Port;
   friend class Region;
+  friend void tick(uint64_t cycles);
+  friend void begin_read(const void* address, uint64_t words);
+  friend void begin_write(const void* address, uint64_t words);
+  friend void beat();
   Fiber* spawn(const std::string& name, std::function<void()> body, uint64_t time);
   void suspend();
   void wake(Fiber* fiber);
+  void note_wait(const void* place, Wait::Kind kind, const std::string& name, uint64_t cycles);
   void resume(Fiber* fiber);
+  void shuffle(std::vector<Fiber*>& fibers);
   void release_finished();
   std::string report(bool& starved) const;
 
@@ -98,6 +129,8 @@ class Simulation {
   std::vector<void*> stacks_;  // of finished fibers, for the next ones
   std::unique_ptr<Fiber> scheduler_;
   Fiber* running_ = nullptr;
+  uint64_t interval_ = 1;  // of the running fiber
+  uint64_t shuffles_ = 0;
   bool cancelling_ = false;
 };
 
@@ -124,7 +157,9 @@ class Region {
 
 // Of the fiber that runs on this thread.
 void tick(uint64_t cycles);
-void start_burst_read();
-void start_burst_write();
+// A loop that moves `words` words through the port of the memory at `address`, and one of them.
+void begin_read(const void* address, uint64_t words);
+void begin_write(const void* address, uint64_t words);
+void beat();
 
 }  // namespace sim

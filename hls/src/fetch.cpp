@@ -17,10 +17,11 @@ int read_header(const word_t* program, uint32_t num_instructions, Header& header
   HLS(INLINE)
   using namespace hw::program_header;
   header_bits bits = 0;
-  BURST_READ;
+  READ_BURST(program, kWords);
 read_header_words:
   for (int i = 0; i < kWords; ++i) {
     PIPELINE(1);
+    BEAT;
     bits.range((i + 1) * hw::kWordBits - 1, i * hw::kWordBits) = program[i];
   }
   header.split = bits.range(kSplitLsb + kSplitBits - 1, kSplitLsb).to_uint();
@@ -37,10 +38,11 @@ read_header_words:
 Instruction read_instruction(const word_t* program, uint32_t index) {
   HLS(INLINE)
   instruction_bits bits = 0;
-  BURST_READ;
+  READ_BURST(program, kInstructionWords);
 read_words:
   for (int i = 0; i < kInstructionWords; ++i) {
     PIPELINE(1);
+    BEAT;
     bits.range((i + 1) * hw::kWordBits - 1, i * hw::kWordBits) =
         program[hw::program_header::kWords + index * kInstructionWords + i];
   }

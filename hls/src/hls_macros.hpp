@@ -19,9 +19,11 @@
 #define STREAM(type, name, tokens) \
   hls::stream<type> name(#name);   \
   HLS(STREAM variable = name depth = tokens)
-// Before a loop that the tool turns into one AXI burst.
-#define BURST_READ
-#define BURST_WRITE
+// Before a loop that the tool turns into AXI bursts: the memory argument that it reads or writes, and its iterations.
+#define READ_BURST(memory, words)
+#define WRITE_BURST(memory, words)
+// Second statement of that loop's body: each iteration moves one word.
+#define BEAT
 #define KERNEL_STATIC static
 
 #else
@@ -31,11 +33,21 @@
 #define HLS(...)
 #define PIPELINE(ii) sim::tick(ii)
 #define REGION(name) sim::Region region_of_stages(#name)
-#define STAGE(...) region_of_stages.spawn(#__VA_ARGS__, [&] { __VA_ARGS__; })
+// The names of stages and streams are collected at link time: simulation.cpp reads them.
+#define COLLECTED(section_name, identifier, text) \
+  static const char identifier[] __attribute__((section(section_name), used)) = text
+#define STAGE(...)                                               \
+  do {                                                           \
+    COLLECTED("qsnn_stages", name_of_stage, #__VA_ARGS__);       \
+    region_of_stages.spawn(name_of_stage, [&] { __VA_ARGS__; }); \
+  } while (false)
 #define REGION_END region_of_stages.join()
-#define STREAM(type, name, tokens) hls::stream<type, tokens> name(#name)
-#define BURST_READ sim::start_burst_read()
-#define BURST_WRITE sim::start_burst_write()
+#define STREAM(type, name, tokens)                  \
+  COLLECTED("qsnn_streams", name_of_##name, #name); \
+  hls::stream<type, tokens> name(name_of_##name)
+#define READ_BURST(memory, words) sim::begin_read(memory, words)
+#define WRITE_BURST(memory, words) sim::begin_write(memory, words)
+#define BEAT sim::beat()
 // Kernels of two threads must not share what is one memory in the fabric.
 #define KERNEL_STATIC static thread_local
 

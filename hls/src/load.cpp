@@ -7,11 +7,12 @@ void load(const Instruction& d, const word_t* spill, ActivationMemory activation
   HLS(INLINE off)
   const int words = d.transfer_words;
   const uint32_t offset = uint32_t(d.spill_offset);
-  BURST_READ;
+  READ_BURST(spill, words);
 load_words:
   for (int i = 0; i < words; ++i) {
     HLS(LOOP_TRIPCOUNT min = 4 max = 49152 avg = 8192)
     PIPELINE(1);
+    BEAT;
     activations[i & (kBanks - 1)][int(d.output_base) + i / kBanks] = spill[offset + uint32_t(i)];
   }
   stored_words = words;

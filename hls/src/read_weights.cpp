@@ -18,11 +18,12 @@ requests:
   passes:
     for (uint32_t pass = 0; pass < request.passes; ++pass) {
       HLS(LOOP_TRIPCOUNT min = 1 max = 256 avg = 2)
-      BURST_READ;
+      READ_BURST(plane, count);
     read_words:
       for (uint32_t i = 0; i < count; ++i) {
         HLS(LOOP_TRIPCOUNT min = 16 max = 100000 avg = 4000)
         PIPELINE(1);
+        BEAT;
         words.write(plane[first + i]);
       }
       first = request.first_pair + request.parameter_pairs;

@@ -9,11 +9,12 @@ void receive(const Instruction& d, hls::stream<axis_word>& frames, ActivationMem
   const int words = d.transfer_words;
   if (d.spilled) {
     const uint32_t offset = uint32_t(d.spill_offset);
-    BURST_WRITE;
+    WRITE_BURST(spill, words);
   spill_words:
     for (int i = 0; i < words; ++i) {
       HLS(LOOP_TRIPCOUNT min = 4 max = 1000000 avg = 100000)
       PIPELINE(1);
+      BEAT;
       spill[offset + uint32_t(i)] = frames.read().data;
     }
   } else {

@@ -6,11 +6,12 @@ void save(const Instruction& d, const ActivationMemory activations, word_t* spil
   HLS(INLINE off)
   const int words = d.transfer_words;
   const uint32_t offset = uint32_t(d.spill_offset);
-  BURST_WRITE;
+  WRITE_BURST(spill, words);
 save_words:
   for (int i = 0; i < words; ++i) {
     HLS(LOOP_TRIPCOUNT min = 4 max = 49152 avg = 8192)
     PIPELINE(1);
+    BEAT;
     spill[offset + uint32_t(i)] = activations[i & (kBanks - 1)][int(d.input_base) + i / kBanks];
   }
   stored_words = words;

@@ -13,7 +13,8 @@ write_entries:
       word_t word = 0;
       word.range(hw::log_entry::kStartLsb + hw::log_entry::kStartBits - 1, hw::log_entry::kStartLsb) = entry.start;
       word.range(hw::log_entry::kEndLsb + hw::log_entry::kEndBits - 1, hw::log_entry::kEndLsb) = entry.end;
-      BURST_WRITE;
+      WRITE_BURST(log, 1);
+      BEAT;
       log[written] = word;
       ++written;
     }

@@ -15,6 +15,7 @@
 #include "test_pool.cpp"
 #include "test_simulation.cpp"
 #include "test_store.cpp"
+#include "test_timing.cpp"
 #include "test_transfers.cpp"
 #include "test_weights.cpp"
 

@@ -80,20 +80,32 @@ uint32_t qsnn_log_count(const Instance* instance) { return instance->log_count; 
 uint64_t qsnn_cycles(const Instance* instance) { return instance->simulation.clock; }
 const char* qsnn_message(const Instance* instance) { return instance->message.c_str(); }
 
-int qsnn_set_timing(Instance* instance, const char* name, uint64_t cycles) {
-  const std::string wanted(name);
-  sim::Timing& timing = instance->simulation.timing;
-  if (wanted == "stream_latency") {
-    timing.stream_latency = cycles;
-  } else if (wanted == "ddr_read_latency") {
-    timing.ddr_read_latency = cycles;
-  } else if (wanted == "ddr_write_latency") {
-    timing.ddr_write_latency = cycles;
-  } else {
-    instance->refuse("no timing constant " + wanted);
+int qsnn_set_timing(Instance* instance, const char* name, uint64_t value) {
+  return guarded(instance, [&] {
+    const std::string refusal = instance->simulation.set_timing(name, value);
+    if (refusal.empty()) return kOk;
+    instance->refuse(refusal);
     return kError;
-  }
-  return kOk;
+  });
+}
+
+// The stages of the last call that have ended, one a line: name, begin, end, then kind:where=cycles for each wait. The
+// text lives until the next call of this function.
+const char* qsnn_stage_times(Instance* instance) {
+  static const char* const kKinds[] = {"tokens", "room", "memory", "stages"};
+  guarded(instance, [&] {
+    std::string& text = instance->stage_times;
+    text.clear();
+    for (const sim::StageTimes& stage : instance->simulation.stage_times) {
+      text += stage.stage + " " + std::to_string(stage.begin) + " " + std::to_string(stage.end);
+      for (const sim::Wait& wait : stage.waits) {
+        text += std::string(" ") + kKinds[wait.kind] + ":" + wait.name + "=" + std::to_string(wait.cycles);
+      }
+      text += "\n";
+    }
+    return kOk;
+  });
+  return instance->stage_times.c_str();
 }
 
 int qsnn_read_activations(Instance* instance, uint32_t base, uint32_t words, uint8_t* out) {

@@ -55,6 +55,12 @@ class Instance {
                outside_->ring, outside_->ring, &simulation.clock, a.num_instructions, a.num_frames, a.weight_pairs,
                a.spill_words, a.log_entries, &fingerprint, &status, &log_count);
     });
+    // In order of precedence; a memory without words may lie where another begins.
+    if (a.weight_pairs) simulation.memory.bind(even, "weights_even");
+    if (a.weight_pairs) simulation.memory.bind(odd, "weights_odd");
+    if (a.spill_words) simulation.memory.bind(spill, "spill");
+    simulation.memory.bind(program, "program");
+    simulation.memory.bind(log, "log");
     return true;
   }
 
@@ -107,6 +113,7 @@ class Instance {
   hls::stream<axis_word> frames{simulation, "frames"};
   hls::stream<axis_word> results{simulation, "results"};
   std::string message;
+  std::string stage_times;  // as text, for the bridge
   uint64_t fingerprint = hw::kFingerprint;  // a register that reads its value from power-up
   volatile uint32_t status = hw::status::kOk;
   uint32_t log_count = 0;

@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import importlib.util
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -122,11 +123,38 @@ def _load(library: Path) -> ctypes.CDLL:
         ("cycles", u64, [handle]),
         ("message", text, [handle]),
         ("set_timing", ctypes.c_int, [handle, text, u64]),
+        ("stage_times", text, [handle]),
         ("read_activations", ctypes.c_int, [handle, u32, u32, ctypes.c_void_p]),
     ):
         function = getattr(lib, f"qsnn_{name}")
         function.restype, function.argtypes = result, arguments
     return lib
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """One run of one stage, in clocks of the kernel's counter.
+
+    waits: clocks by what the stage waited for: ("tokens", stream) to read, ("room", stream) to write,
+    ("memory", port), ("stages", region) for the stages that it started. Otherwise it was busy.
+    """
+
+    stage: str
+    begin: int
+    end: int
+    waits: dict[tuple[str, str], int]
+
+    @property
+    def busy(self) -> int:
+        """Clocks in which it worked."""
+        return self.end - self.begin - sum(self.waits.values())
+
+    @staticmethod
+    def parse(line: str) -> StageTimes:
+        """From the bridge's text: ``accumulate 120 4500 tokens:operands=17 room:partial_sums=3``."""
+        stage, begin, end, *waits = line.split()
+        split = [wait.replace("=", ":").split(":") for wait in waits]
+        return StageTimes(stage, int(begin), int(end), {(kind, where): int(n) for kind, where, n in split})
 
 
 class KernelSimulation:
@@ -195,9 +223,20 @@ class KernelSimulation:
         self._check(self._lib.qsnn_read_activations(self._need(), base, words, out.ctypes.data))
         return out
 
-    def set_timing(self, name: str, cycles: int) -> None:
-        """Set one constant of the event model (struct Timing of hls/sim/timing.hpp), e.g. "ddr_latency"."""
-        self._check(self._lib.qsnn_set_timing(self._need(), name.encode(), cycles))
+    def set_timing(self, name: str, value: int) -> None:
+        """Set one constant of the event model for the calls to come.
+
+        name: a member of struct Timing of hls/sim/timing.hpp, such as "port_efficiency", or "interval:<stage>" (factor
+        on the stage's intervals), "depth:<stream>", "latency:<stream>". Raises DeviceError, with the names there are,
+        when there is no such constant, and with its bounds when the value is outside.
+        """
+        if not 0 <= value < 2**64:
+            raise ConfigError(f"{name} is {value}, must be 0 to 2^64 - 1")
+        self._check(self._lib.qsnn_set_timing(self._need(), name.encode(), value))
+
+    def stage_times(self) -> list[StageTimes]:
+        """What every stage of the last call did, in the order in which they ended."""
+        return [StageTimes.parse(line) for line in self._lib.qsnn_stage_times(self._need()).decode().splitlines()]
 
     @property
     def status(self) -> int:
@@ -243,6 +282,30 @@ class KernelSimulation:
             self.close()
 
 
+def call_memory(program: Program, num_frames: int) -> tuple[np.ndarray, dict[str, int]]:
+    """What a call needs in memory, uint8 [words, 16] with the log at its end, and the registers for it."""
+    entries = len(program.executions(num_frames))
+    parts = {
+        "program": program.code,
+        "weights_even": program.weights[0],
+        "weights_odd": program.weights[1],
+        "spill": np.zeros((program.spill_words, WORD_BYTES), np.uint8),
+        "log": np.zeros((entries * record_words(LOG_ENTRY), WORD_BYTES), np.uint8),
+    }
+    registers, words = {}, 0
+    for name, part in parts.items():
+        registers[name] = words * WORD_BYTES
+        words += len(part)
+    registers.update(
+        num_instructions=program.num_instructions,
+        num_frames=num_frames,
+        weight_pairs=program.weights.shape[1],
+        spill_words=program.spill_words,
+        log_entries=entries,
+    )
+    return np.concatenate(list(parts.values())), registers
+
+
 class CsimExecutor:
     """Runs a program on the simulated kernel, without a board around it.
 
@@ -270,31 +333,15 @@ class CsimExecutor:
             raise ConfigError("no program: call load(program) first")
         program, simulation = self.program, self.simulation
         beats = pack_frames(frames, program.network, simulation.config)
-        executions = program.executions(len(frames))
-        parts = {
-            "program": program.code,
-            "weights_even": program.weights[0],
-            "weights_odd": program.weights[1],
-            "spill": np.zeros((program.spill_words, WORD_BYTES), np.uint8),
-            "log": np.zeros((len(executions) * record_words(LOG_ENTRY), WORD_BYTES), np.uint8),
-        }
-        memory = np.concatenate(list(parts.values()))
-        ends = np.cumsum([len(part) for part in parts.values()])
-        registers = {name: int(end - len(part)) * WORD_BYTES for (name, part), end in zip(parts.items(), ends)}
-        registers.update(
-            num_instructions=program.num_instructions,
-            num_frames=len(frames),
-            weight_pairs=program.weights.shape[1],
-            spill_words=program.spill_words,
-            log_entries=len(executions),
-        )
+        memory, registers = call_memory(program, len(frames))
         try:
             self._call(memory, registers, beats)
         except DeviceError:
             simulation.reset()  # beats that this call left behind must not reach the next one
             raise
-        samples = memory[registers["log"] // WORD_BYTES :].reshape(-1).view("<u8")
-        self.log, self.executions = samples.reshape(len(executions), -1)[:, :2].copy(), executions
+        self.executions = program.executions(len(frames))
+        entries = memory[registers["log"] // WORD_BYTES :].reshape(len(self.executions), -1)
+        self.log = entries.view("<u8")[:, :2].copy()
         return unpack_results(self._results(len(frames), program.result_beats), program.network)
 
     def _call(self, memory: np.ndarray, registers: dict[str, int], beats: np.ndarray) -> None:

@@ -153,7 +153,7 @@ def test_a_foreign_program_is_refused(executor, program):
 
 def test_time_changes_no_result(library, program, frames):
     cycles = []
-    for timing in ({}, {"stream_latency": 1, "ddr_read_latency": 2}, {"stream_latency": 31, "ddr_read_latency": 4000}):
+    for timing in ({}, {"stream_latency": 1, "ddr_read_ns": 8}, {"stream_latency": 31, "ddr_read_ns": 16000}):
         executor = CsimExecutor(library=library).load(program)
         for name, value in timing.items():
             executor.simulation.set_timing(name, value)
