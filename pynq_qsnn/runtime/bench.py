@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import measure
+from .cycles import call_cycles
 
 MEASURED_HOST = "measured (host)"
 BOARD_LATENCY_FRAMES = 16
@@ -86,12 +87,11 @@ def measure_overlay(overlay, frames: np.ndarray) -> Measurement:
         overlay.write_packed(overlay.pack(frames[first : first + overlay.batch_size]))
         overlay.execute_on_buffers()
         logits.append(overlay.read_logits())
-        log = overlay.time_log()
-        cycles += int(log[:, :, 1].max()) - int(log[:, :, 0].min())
+        cycles += call_cycles(overlay.time_log())
     for frame in frames[:BOARD_LATENCY_FRAMES]:
         overlay.write_packed(overlay.pack(frame[None]))
         overlay.execute_on_buffers()
-        latencies.append(measure.latencies_us(overlay.time_log(), overlay.clock_mhz))
+        latencies.append(measure.latencies_us(overlay.time_log(), overlay.executions(), overlay.clock_mhz))
     p50, p99 = np.percentile(np.concatenate(latencies) / 1e3, [50, 99])
     return Measurement(
         executor=f"{'emulated KV260' if overlay.is_emulated else 'KV260'} at {overlay.clock_mhz:g} MHz",

@@ -15,8 +15,8 @@ from ..program import Program
 LOG_ENTRY_BYTES = record_words(LOG_ENTRY) * WORD_BYTES
 
 
-def allocate(device, shape: tuple[int, ...]) -> np.ndarray:
-    """uint8 buffer in contiguous device memory. Raises DeviceMemoryError with bytes asked and left."""
+def allocate(device, shape: tuple[int, ...], purpose: str) -> np.ndarray:
+    """uint8 buffer in contiguous device memory. Raises DeviceMemoryError with its purpose, bytes asked and left."""
     try:
         buffer = device.allocate(shape, np.uint8)
         if not buffer.physical_address:  # some allocators notice only here that there is no memory
@@ -26,7 +26,7 @@ def allocate(device, shape: tuple[int, ...]) -> np.ndarray:
         left = cma_free_bytes(device)
         known = "an unknown number" if left is None else str(left)
         raise DeviceMemoryError(
-            f"no contiguous device memory for {int(np.prod(shape))} bytes, {known} of bytes left ({error}). "
+            f"no contiguous device memory for {purpose}: {int(np.prod(shape))} bytes, {known} of bytes left ({error}). "
             "Use a smaller batch_size, close other overlays and buffers, or boot with a larger cma= argument."
         ) from error
 
@@ -46,19 +46,19 @@ class Slot:
     """Buffers of one batch: frames, results, time log. ``count`` is the number of frames in it.
 
     frames: uint8 [batch, frame_beats * 16].  results: uint8 [batch, result_beats * 16].
-    log: uint8 [batch * instructions, 16 * words of a LOG_ENTRY].
+    log: uint8 [executions of a batch, 16 * words of a LOG_ENTRY].
     """
 
     def __init__(self, device, program: Program, batch_size: int):
         self.program, self.count = program, 0
         self._buffers: list = []
         try:
-            for shape in (
-                (batch_size, program.frame_beats * WORD_BYTES),
-                (batch_size, program.result_beats * WORD_BYTES),
-                (batch_size * program.num_instructions, LOG_ENTRY_BYTES),
+            for purpose, shape in (
+                ("frames", (batch_size, program.frame_beats * WORD_BYTES)),
+                ("results", (batch_size, program.result_beats * WORD_BYTES)),
+                ("time log", (len(program.executions(batch_size)), LOG_ENTRY_BYTES)),
             ):
-                self._buffers.append(allocate(device, shape))
+                self._buffers.append(allocate(device, shape, purpose))
         except BaseException:
             self.free()
             raise
@@ -68,6 +68,11 @@ class Slot:
         """Copy packed frames, uint8 [N, frame_beats, 16]."""
         self.count = len(packed)
         self.frames[: self.count] = packed.reshape(self.count, -1)
+
+    @property
+    def executions(self) -> list[tuple[int, int, int]]:
+        """(instruction, first frame, frames) of the batch, in the order of the log."""
+        return self.program.executions(self.count)
 
     @property
     def frame_bytes(self) -> int:
@@ -85,9 +90,9 @@ class Slot:
         return beats.reshape(self.count, -1, WORD_BYTES)
 
     def take_log(self) -> np.ndarray:
-        """Time samples of the finished batch in clock cycles, uint64 [count, instructions, 2] (start, end)."""
-        entries = np.array(self.log[: self.count * self.program.num_instructions], np.uint8, subok=False)
-        return entries.view("<u8").reshape(self.count, self.program.num_instructions, -1)[:, :, :2]
+        """Time samples of the finished batch in clock cycles, uint64 [executions, 2] (start, end)."""
+        entries = np.array(self.log[: len(self.executions)], np.uint8, subok=False)
+        return entries.view("<u8")[:, :2]
 
     def free(self) -> None:
         """Give the memory back."""

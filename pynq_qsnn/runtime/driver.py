@@ -259,12 +259,17 @@ class QsnnOverlay(Overlay):
     # figures
 
     def time_log(self) -> np.ndarray:
-        """Time samples of the last batch in clock cycles, uint64 [frames, instructions, 2] (start, end)."""
+        """Time samples of the last batch in clock cycles, uint64 [executions, 2] (start, end)."""
         return self._last_batch().take_log()
 
+    def executions(self) -> list[tuple[int, int, int]]:
+        """(instruction, first frame, frames) of each entry of :meth:`time_log`."""
+        return self._last_batch().executions
+
     def layer_cycles(self) -> list[dict]:
-        """Cycles of each instruction in the last batch: dicts of layer, opcode, cycles (mean), predicted_cycles."""
-        return measure.layer_cycles(self.time_log(), self.program)
+        """Cycles a frame of each instruction in the last batch: dicts of layer, opcode, cycles, predicted_cycles."""
+        slot = self._last_batch()
+        return measure.layer_cycles(slot.take_log(), slot.program, slot.count)
 
     def throughput_test(self, frames: np.ndarray | None = None, num_batches: int = 4) -> dict:
         """Rate, latency and host milliseconds of each stage; units are in the keys.

@@ -25,30 +25,38 @@ def read_program(model: str | Path | Program) -> Program:
 
 
 class LoadedModel:
-    """Instructions, weights and the buffers of two batches in device memory; all of it, or none after an error.
+    """Instructions, both planes of the weights, spill memory and the buffers of two batches in device memory.
 
-    Raises DeviceMemoryError. slots: two, so that one is filled while the other is in the PL.
+    All of it, or none after an error. Raises DeviceMemoryError. slots: two, so that one is filled while the other is in
+    the PL. One spill memory serves both, because calls of the kernel follow each other.
     """
 
     def __init__(self, device, program: Program, batch_size: int):
         self.device, self.program = device, program
         self.slots: list[Slot] = []
-        self._code = self._weights = None
+        self._buffers: dict[str, object] = {}
         try:
-            self._code = _copy_in(device, program.code)
-            self._weights = _copy_in(device, program.weights)
+            for name, data in (
+                ("program", program.code),
+                ("weights_even", program.weights[0]),
+                ("weights_odd", program.weights[1]),
+            ):
+                self._buffers[name] = _copy_in(device, data, name)
+            if program.spill_words:
+                self._buffers["spill"] = allocate(device, (program.spill_words, WORD_BYTES), "spill memory")
             self.resize(batch_size)
         except BaseException:
             self.free()
             raise
 
     def arguments(self) -> dict[str, int]:
-        """The kernel's arguments that say where the program lies."""
+        """The kernel's arguments that say where the program and its memories lie."""
         return {
-            "program": self._code.physical_address,
-            "weights": self._weights.physical_address,
+            "spill": 0,  # of a program without
+            **{name: buffer.physical_address for name, buffer in self._buffers.items()},
             "num_instructions": self.program.num_instructions,
-            "weight_words": len(self.program.weights),
+            "weight_pairs": self.program.weights.shape[1],
+            "spill_words": self.program.spill_words,
         }
 
     def resize(self, batch_size: int) -> None:
@@ -69,15 +77,14 @@ class LoadedModel:
         """Give the memory back. Freeing twice does nothing."""
         for owner in self.slots:
             owner.free()
-        for buffer in (self._code, self._weights):
-            if buffer is not None:
-                buffer.freebuffer()
-        self.slots, self._code, self._weights = [], None, None
+        for buffer in self._buffers.values():
+            buffer.freebuffer()
+        self.slots, self._buffers = [], {}
 
 
-def _copy_in(device, data: np.ndarray):
+def _copy_in(device, data: np.ndarray, purpose: str):
     """New device buffer with the contents of ``data`` (uint8 [words, 16]), flushed."""
-    buffer = allocate(device, (max(1, len(data)), WORD_BYTES))
+    buffer = allocate(device, (max(1, len(data)), WORD_BYTES), purpose)
     buffer[: len(data)] = data
     buffer.flush()
     return buffer

@@ -5,28 +5,42 @@ from __future__ import annotations
 import numpy as np
 
 from ..program import Program
+from .cycles import call_cycles, instruction_cycles
 
 
-def frames_per_second(log: np.ndarray, clock_mhz: float) -> float:
+def frames_per_second(log: np.ndarray, num_frames: int, clock_mhz: float) -> float:
     """Rate of one batch: frames over the time from its first instruction's start to its last one's end.
 
-    log: uint64 [frames, instructions, 2], start and end in clock cycles.
+    log: uint64 [executions, 2], start and end in clock cycles.
     """
-    cycles = int(log[:, :, 1].max()) - int(log[:, :, 0].min())
-    return len(log) * clock_mhz * 1e6 / max(cycles, 1)
+    return num_frames * clock_mhz * 1e6 / max(call_cycles(log), 1)
 
 
-def latencies_us(log: np.ndarray, clock_mhz: float) -> np.ndarray:
-    """Microseconds of each frame, float64 [frames], from its first instruction's start to its last one's end."""
-    cycles = log[:, :, 1].max(axis=1) - log[:, :, 0].min(axis=1)
-    return cycles.astype(np.float64) / clock_mhz
+def latencies_us(log: np.ndarray, executions: list[tuple[int, int, int]], clock_mhz: float) -> np.ndarray:
+    """Microseconds of each frame, float64 [frames]: start of its first instruction to end of its last one.
+
+    executions: what the entries of ``log`` are. A frame of a group waits for the others where they run together.
+    """
+    num_frames = sum(frames for index, _, frames in executions if index == 0)
+    start, end = np.full(num_frames, np.iinfo(np.uint64).max, np.uint64), np.zeros(num_frames, np.uint64)
+    for (_, first, frames), (begin, done) in zip(executions, log):
+        group = slice(first, first + frames)
+        start[group], end[group] = np.minimum(start[group], begin), np.maximum(end[group], done)
+    return (end - start).astype(np.float64) / clock_mhz
 
 
-def layer_cycles(log: np.ndarray, program: Program) -> list[dict]:
-    """One row an instruction: layer, opcode, mean cycles over the frames, the compiler's predicted cycles."""
-    cycles = (log[:, :, 1] - log[:, :, 0]).mean(axis=0)
+def layer_cycles(log: np.ndarray, program: Program, num_frames: int) -> list[dict]:
+    """One row an instruction: layer, opcode, cycles a frame, and the compiler's prediction for a frame alone or, in a
+    batch, for each frame of a long one.
+    """
+    cycles = instruction_cycles(program, log, num_frames)
     return [
-        {"layer": s.layer, "opcode": s.opcode, "cycles": float(c), "predicted_cycles": s.predicted_cycles}
+        {
+            "layer": s.layer,
+            "opcode": s.opcode,
+            "cycles": float(c),
+            "predicted_cycles": s.batch_cycles if num_frames > 1 else s.predicted_cycles,
+        }
         for s, c in zip(program.steps, cycles)
     ]
 
@@ -48,11 +62,11 @@ def throughput(overlay, frames: np.ndarray, num_batches: int) -> dict:
         marks.append(clock())
         for stage, seconds in zip(stages, np.diff(marks)):
             stages[stage] += 1e3 * float(seconds) / num_batches
-        rates.append(frames_per_second(overlay.time_log(), overlay.clock_mhz))
+        rates.append(frames_per_second(overlay.time_log(), len(frames), overlay.clock_mhz))
     for frame in frames:  # alone, so that no weights of a next frame are fetched meanwhile
         overlay.write_packed(overlay.pack(frame[None]))
         overlay.execute_on_buffers()
-        latencies.append(latencies_us(overlay.time_log(), overlay.clock_mhz))
+        latencies.append(latencies_us(overlay.time_log(), overlay.executions(), overlay.clock_mhz))
     p50, p99 = np.percentile(np.concatenate(latencies), [50, 99])
     return {
         "method": overlay.method,

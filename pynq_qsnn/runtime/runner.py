@@ -78,7 +78,7 @@ class Runner:
         """
         self.finished = None
         try:
-            entries = slot.count * model.program.num_instructions
+            entries = len(slot.executions)
             self.stream.receive(slot.results, slot.result_bytes)
             log = slot.log.physical_address
             self.kernel.call(**model.arguments(), log=log, num_frames=slot.count, log_entries=entries)

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from pynq_qsnn.hwspec import STATUS
-from pynq_qsnn.packing import WORD_BYTES, bank_words, pack_frames, unpack_trains
+from pynq_qsnn.hwspec import PROGRAM_HEADER, STATUS, record_words
+from pynq_qsnn.network import INPUT
+from pynq_qsnn.packing import (
+    bank_words,
+    fold_frames,
+    frame_tensor,
+    pack_frames,
+    pack_record,
+    unpack_record,
+    unpack_trains,
+)
 from pynq_qsnn.program import Program
-from pynq_qsnn.runtime.csim import KernelSimulation
+from pynq_qsnn.runtime.csim import KernelSimulation, call_memory
 
 
 def run_prefix(simulation: KernelSimulation, program: Program, frame: np.ndarray, instructions: int) -> None:
     """The first ``instructions`` of ``program`` on one frame: what the last one wrote is still in memory."""
-    memory = np.concatenate([program.code, program.weights])
-    registers = dict(program=0, weights=len(program.code) * WORD_BYTES, log=0, log_entries=0)
-    registers.update(num_instructions=instructions, num_frames=1, weight_words=len(program.weights))
+    memory, registers = call_memory(program, 1)
+    words = record_words(PROGRAM_HEADER)
+    header = unpack_record(PROGRAM_HEADER, memory[:words])
+    header["split"] = min(program.split, instructions)
+    memory[:words] = pack_record(PROGRAM_HEADER, header)
+    registers["num_instructions"] = instructions
     simulation.start(memory.ctypes.data, memory.nbytes, registers)
     simulation.push(pack_frames(frame[None], program.network, simulation.config).tobytes(), True)
     assert simulation.advance(), simulation.blocked
@@ -24,15 +36,20 @@ def run_prefix(simulation: KernelSimulation, program: Program, frame: np.ndarray
 
 
 def kernel_trace(simulation: KernelSimulation, program: Program, frame: np.ndarray) -> dict[str, np.ndarray]:
-    """Tensors by name, uint8 [T, C, H, W], of one frame: input and every layer but Flatten and the Head."""
+    """Tensors by name, uint8 [T, C, H, W], of one frame: all that are ever whole in the activation memory.
+
+    Folded frames are checked here and left out, because no network has a tensor of their shape.
+    """
+    completed = {step.tensor: index for index, step in enumerate(program.steps) if step.tensor}
     tensors = {}
-    for index, step in enumerate(program.steps):
-        following = program.steps[index + 1 : index + 2]
-        if step.layer == program.network.head.name or (following and following[0].layer == step.layer):
-            continue  # a grouped layer takes several instructions: the last one completes it
+    for name, index in completed.items():
         run_prefix(simulation, program, frame, index + 1)
-        tensor = program.network.tensors[step.layer]
+        tensor = frame_tensor(program.network) if name == INPUT else program.network.tensors[name]
         words = bank_words(tensor, simulation.config)
         read = simulation.activations(program.instruction(index)["output_base"], words)
-        tensors[step.layer] = unpack_trains(read[None], tensor, simulation.config)[0]
+        tensors[name] = unpack_trains(read[None], tensor, simulation.config)[0]
+    if INPUT in tensors:
+        trains = frame[None, None] if frame.ndim == 3 else frame[None]
+        folded = tensors.pop(INPUT)
+        assert np.array_equal(folded, fold_frames(trains, program.network)[0])
     return tensors

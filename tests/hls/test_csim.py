@@ -13,18 +13,19 @@ from random_networks import Limits, random_frames, random_network
 from pynq_qsnn.compiler import compile_network
 from pynq_qsnn.errors import ConfigError, DeviceError, SpecMismatch, ToolMissing
 from pynq_qsnn.files import CACHE_VARIABLE
-from pynq_qsnn.hwspec import HardwareConfig, cpp_header, load_config
+from pynq_qsnn.hwspec import INSTRUCTION, PROGRAM_HEADER, HardwareConfig, cpp_header, load_config, record_words
 from pynq_qsnn.network import Conv2d, Head, Network, Pool, TensorType
 from pynq_qsnn.neuron import Affine, Neuron
 from pynq_qsnn.packing import WORD_BYTES, pack_frames
 from pynq_qsnn.paths import resource
 from pynq_qsnn.reference import Reference
 from pynq_qsnn.runtime import csim
-from pynq_qsnn.runtime.csim import CsimExecutor, KernelSimulation, build_library
+from pynq_qsnn.runtime.csim import CsimExecutor, KernelSimulation, build_library, call_memory
 from pynq_qsnn.runtime.native_build import build
 from pynq_qsnn.runtime.status import describe_status
 
 CONFIG = load_config()
+HEADER_WORDS = record_words(PROGRAM_HEADER)
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +54,7 @@ class Call:
     """Memory and registers of one call."""
 
     def __init__(self, compiled, num_frames: int, **changed: int):
-        entries = num_frames * compiled.num_instructions
-        parts = [compiled.code, compiled.weights, np.zeros((entries, WORD_BYTES), np.uint8)]
-        self.memory = np.concatenate(parts)
-        weights, log = (int(n) * WORD_BYTES for n in np.cumsum([len(part) for part in parts])[:2])
-        self.registers = dict(program=0, weights=weights, log=log, num_instructions=compiled.num_instructions)
-        self.registers.update(num_frames=num_frames, weight_words=len(compiled.weights), log_entries=entries)
+        self.memory, self.registers = call_memory(compiled, num_frames)
         self.registers.update(changed)
 
     def start(self, simulation: KernelSimulation) -> None:
@@ -84,7 +80,7 @@ def test_a_starved_kernel_goes_on(simulation, program, frames, network):
     assert simulation.advance() and simulation.done
     logits = np.frombuffer(b"".join(iter_beats(simulation)), "<i4").reshape(2, -1)[:, : len(network.head.weight)]
     assert np.array_equal(logits, Reference().load(network).run(frames))
-    assert simulation.log_count == 2 * program.num_instructions
+    assert simulation.log_count == len(program.executions(2))
 
 
 def iter_beats(simulation: KernelSimulation):
@@ -109,8 +105,9 @@ def test_reset_recovers_a_hung_kernel(simulation, program, frames, network):
         (0, 0, "BAD_MAGIC (.*), instruction 0"),
         (0, 4, "BAD_FINGERPRINT (.*), instruction 0"),
         (0, 15, "BAD_FINGERPRINT (.*), instruction 0"),
-        (1, 0, "BAD_OPCODE (.*), instruction 0"),
-        (5, 8, "BAD_FIELD (.*), instruction 1"),
+        (1, 0, "BAD_FIELD (.*), instruction 0"),  # split
+        (HEADER_WORDS, 0, "BAD_OPCODE (.*), instruction 0"),
+        (HEADER_WORDS + record_words(INSTRUCTION), 6, "BAD_FIELD (.*), instruction 1"),
     ],
 )
 def test_a_bad_program_is_refused(simulation, program, frames, network, word, byte, status):
@@ -123,7 +120,7 @@ def test_a_bad_program_is_refused(simulation, program, frames, network, word, by
     assert simulation.pop() is None
 
 
-@pytest.mark.parametrize("register", ["program", "weights", "log"])
+@pytest.mark.parametrize("register", ["program", "weights_even", "weights_odd", "spill", "log"])
 def test_addresses_outside_the_memory_are_refused(simulation, program, register):
     for address in (2**40, 2**64 - 16, 8):
         with pytest.raises(DeviceError, match=register):
@@ -159,7 +156,8 @@ def test_time_changes_no_result(library, program, frames):
             executor.simulation.set_timing(name, value)
         logits = executor.run(frames)
         assert np.array_equal(logits, Reference().load(program.network).run(frames))
-        start, end = executor.log[:, :, 0].ravel(), executor.log[:, :, 1].ravel()
+        start, end = executor.log[:, 0], executor.log[:, 1]
+        assert len(executor.executions) == len(start)
         assert (end > start).all() and (start[1:] >= end[:-1]).all()
         cycles.append(int(end[-1] - start[0]))
         executor.close()
@@ -179,9 +177,9 @@ def test_measured_time_is_near_the_closed_form(executor):
     )
     program = compile_network(Network("timed", TensorType((64, 16, 16), 4, 2, 15), 2, layers))
     executor.load(program).run(rng.integers(0, 16, (1, 2, 64, 16, 16), np.uint8))
-    for index in (1, 2):
-        step = program.steps[index]
-        assert step.bound == "compute" and abs(executor.cycles[0, index] / step.predicted_cycles - 1) < 0.05
+    for step, cycles in zip(program.steps, executor.cycles_by_instruction()):
+        if step.layer in ("a", "b"):
+            assert step.bound == "compute" and abs(cycles / step.predicted_cycles - 1) < 0.05
 
 
 def test_no_compiler_or_headers_says_what_to_install(monkeypatch, tmp_path):
@@ -195,7 +193,7 @@ def test_no_compiler_or_headers_says_what_to_install(monkeypatch, tmp_path):
 
 
 def small_overlay() -> HardwareConfig:
-    """Two slots, 16 output lanes, a weight buffer of two tiles: the numbers of config.json are parameters."""
+    """Two slots, 16 output lanes, a weight ring of ten tiles: the numbers of config.json are parameters."""
     return replace(
         CONFIG,
         name="small",
@@ -204,7 +202,7 @@ def small_overlay() -> HardwareConfig:
         output_lanes=16,
         block_groups=16,
         minimum_groups=4,
-        weight_buffer_words=8,
+        weight_ring_beats=40,
         maximum_steps=16,
         activation_bank_words=16384,
     )
@@ -218,7 +216,7 @@ def shallow_library(tmp_path_factory):
     shutil.copytree(resource("hls"), tree, ignore=shutil.ignore_patterns("build"))
     types = tree / "src" / "types.hpp"
     shallow, count = re.subn(r"(constexpr int k(?!PartialSum)\w+Depth =)[^;]+;", r"\1 1;", types.read_text())
-    assert count == 10
+    assert count == 9
     types.write_text(shallow)
     (tree / "include" / "hw_spec.hpp").write_text(cpp_header(small_overlay()))
     folders = [tree / "include", tree / "src", tree / "sim", csim.ap_types()]
@@ -249,7 +247,7 @@ def test_headers_of_another_overlay_are_generated():
 def test_an_error_leaves_nothing_for_the_next_call(library, program, frames):
     executor = CsimExecutor(library=library)
     code = program.code.copy()
-    code[1, 0] = 99
+    code[HEADER_WORDS, 0] = 99
     with pytest.raises(DeviceError, match="BAD_OPCODE"):
         executor.load(replace(program, code=code)).run(frames)
     logits = executor.load(program).run(frames)
