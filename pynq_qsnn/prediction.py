@@ -2,9 +2,13 @@
 
 CONVOLVE, for each block and array pass: the array takes ``taps x max(groups, minimum_groups)`` clocks, and after them
 one clock for each residual word that is read; the integration unit takes two clocks a quadruple, step and output tile.
-The slower binds, and the last pass drains through the integration unit. Weights arrive at ``PORT_EFFICIENCY`` pairs a
+The slower binds. Weights arrive at ``PORT_EFFICIENCY`` pairs a
 clock from the moment the ring has room for them: the sequence of instructions is walked once, with the fill of the ring
 as its only state. RECEIVE, LOAD, SAVE and POOL move words.
+
+A layer is a pipeline of two over its (block, pass) pairs: where the array binds, the last pair still drains through the
+integration unit, whose first quadruple comes with the first group of the last tap; where the unit binds, it waits for
+the first pair.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from math import gcd
 from .hwspec import MODES, OPCODES, POOL_KINDS, HardwareConfig
 
 PORT_EFFICIENCY = 0.75  # words a clock of an AXI port in long bursts; an assumption, see docs/performance.md
-FILL_CYCLES = 64  # command, first weight tile, pipelines of the stages one after the other
+FILL_CYCLES = 38  # command, first weight tile, pipelines of the stages one after the other: eight cycles each
 INTEGRATE_INTERVAL = 2  # clocks a quadruple, step and output tile
 Q = MODES["MULTIPLY4"][0]
 
@@ -43,13 +47,13 @@ def tile_beats(fields: dict[str, int], config: HardwareConfig) -> int:
     return passes(fields) * _taps(fields) * config.weight_tile_beats
 
 
-def array_cycles(fields: dict[str, int], frames: int, config: HardwareConfig) -> tuple[int, int, int]:
-    """Clocks of the array, of the integration unit, and of the latter's drain after the last pass."""
+def array_cycles(fields: dict[str, int], frames: int, config: HardwareConfig) -> tuple[int, int, int, int]:
+    """Clocks of the array and of the integration unit; of the array's first pass and of the unit's drain behind it."""
     full, rest = divmod(fields["quadruples"] * frames, fields["block_quadruples"])
     phases = _phases(fields["column_stride"], config)
     halves = config.output_lanes // config.input_lanes
     interval = INTEGRATE_INTERVAL * fields["num_steps"]
-    compute = integrate = drain = 0
+    compute = integrate = lead = drain = 0
     for quadruples, count in ((fields["block_quadruples"], full), (rest, 1 if rest else 0)):
         if not count:
             continue
@@ -59,8 +63,10 @@ def array_cycles(fields: dict[str, int], frames: int, config: HardwareConfig) ->
         if fields["skip_mode"]:
             compute += count * fields["output_tiles"] * residual
         integrate += count * fields["output_tiles"] * quadruples * interval
-        drain = quadruples * interval * tiles_of_pass(fields["mode"])
-    return compute, integrate, drain
+        lead = lead or a_pass
+        last_pass = quadruples * interval * tiles_of_pass(fields["mode"])
+        drain = max(INTEGRATE_INTERVAL, last_pass - quadruples * fields["chunks"] * phases)
+    return compute, integrate, lead, drain
 
 
 def predict(executions: list[tuple[dict[str, int], int]], stay: bool, config: HardwareConfig) -> list[Prediction]:
@@ -93,8 +99,9 @@ class _Ring:
 
 
 def _convolve(fields: dict[str, int], frames: int, config: HardwareConfig, ring: _Ring | None) -> tuple[int, str]:
-    compute, integrate, drain = array_cycles(fields, frames, config)
-    cycles, bound = max((compute, "compute"), (integrate, "integrate"))
+    compute, integrate, lead, drain = array_cycles(fields, frames, config)
+    cycles = max(compute + drain, lead + integrate)
+    bound = "compute" if compute >= integrate else "integrate"
     if ring is not None:
         blocks = -(-fields["quadruples"] * frames // fields["block_quadruples"])
         beats = tile_beats(fields, config)
@@ -109,7 +116,7 @@ def _convolve(fields: dict[str, int], frames: int, config: HardwareConfig, ring:
             cycles, bound = int(arrival + cycles - first), "weights"
         else:
             ring.refill(cycles - arrival, beats if reads == 1 and blocks > 1 else 0)
-    return cycles + FILL_CYCLES + drain, bound
+    return cycles + FILL_CYCLES, bound
 
 
 def _move(fields: dict[str, int], frames: int, config: HardwareConfig) -> tuple[int, str]:
