@@ -46,7 +46,9 @@ module mac_row (
   generate
     for (i = 0; i < 64; i = i + 1) begin : byte_input
       wire [7:0] w = weights[i*8+:8];
-      wire [4:0] above = {w[7], w[7:4]} - {4'd0, (mode == MULTIPLY4) & w[3]};
+      wire negative = (mode == MULTIPLY4) & w[3];  // the decrement is written out: one LUT a bit
+      wire [3:0] borrow = {4{negative}} & {~|w[6:4], ~|w[5:4], ~w[4], 1'b1};
+      wire [4:0] above = {w[7] | borrow[3], w[7:4] ^ borrow};
       mac_delay #(
           .WIDTH(17),
           .DEPTH(1)
@@ -121,26 +123,32 @@ module mac_row (
           reg [1:0] x, y;
           always @(posedge clk)
             if (ce) begin
-              x <= {m & x_skewed[(slot*16+k)*8+plane], ~m | x_skewed[(slot*16+k)*8+plane]};
-              y <= {m & x_skewed[(slot*16+8+k)*8+plane], ~m | x_skewed[(slot*16+8+k)*8+plane]};
+              if (!m) begin
+                x <= 2'b01;
+                y <= 2'b01;
+              end else begin
+                x <= {2{x_skewed[(slot*16+k)*8+plane]}};
+                y <= {2{x_skewed[(slot*16+8+k)*8+plane]}};
+              end
             end
           assign select_x[(k*16+plane*4+slot)*2+:2] = x;
           assign select_y[(k*16+plane*4+slot)*2+:2] = y;
         end
       end
 
-      // The first position of a cascade begins with the bias that keeps its lower fields from being negative.
+      // The first position of a cascade begins with half of the range of each field: no field is negative, so none
+      // borrows from the next. W: 2^17 in both of 18 bits; Q: 2^10 in all four of 11.
       if (k == 0) begin : first
         reg [2:0] z;
         always @(posedge clk) if (ce) z <= {1'b0, ~m, ~m};
         assign select_z[k*3+:3] = z;
         assign port_c[k*48+:48] = is_m[2+k] ? c_fields
-            : is_q[2+k] ? 48'h001_0020_0400 : 48'h000_0002_0000;
+            : is_q[2+k] ? 48'h0801_0020_0400 : 48'h0008_0002_0000;
       end else if (k == 4) begin : second
         reg [2:0] z;
         always @(posedge clk) if (ce) z <= {1'b0, ~(q | m), 1'b1};
         assign select_z[k*3+:3] = z;
-        assign port_c[k*48+:48] = is_m[2+k] ? c_fields : 48'h000_0002_0000;
+        assign port_c[k*48+:48] = is_m[2+k] ? c_fields : 48'h0008_0002_0000;
       end else begin : other
         assign select_z[k*3+:3] = 3'b001;
         assign port_c[k*48+:48] = c_fields;
@@ -178,10 +186,13 @@ module mac_row (
   endgenerate
 
   // ---- W and Q: fields of both halves of the lanes -----------------------------------------------------------------
-  // A biased field is the signed one with its top bit inverted.
-  wire [4*2*2*19-1:0] early;  // W, first cascades: ((row * 2 + pair) * 2 + slot of the pair), in cycle 12
-  wire [4*2*2*19-1:0] late;  // W, second cascades, or Q, output lane 2 * row; zero in M
-  wire [4*2*2*12-1:0] odd;  // Q, output lane 2 * row + 1; zero in W and M
+  // Fields are added with their biases, unsigned. At the outputs four fields of W carry 2^19, two of Q 2^11, and what M
+  // puts in their place 2^11; where a bias is missing to 2^19, `early` holds the rest. Taking off a power of two that is
+  // the top bit of the result is inverting that bit.
+  localparam [18:0] REST = 19'h7F800;  // 2^19 - 2^11
+  wire [4*2*2*19-1:0] early;  // W, first cascades: (row * 2 + pair) * 2 + slot of the pair, in cycle 12; else REST
+  wire [4*2*2*19-1:0] late;  // W, second cascades, or Q, output lane 2 * row; 0 in M
+  wire [4*2*2*12-1:0] odd;  // Q, output lane 2 * row + 1; else only the bias
   generate
     for (row = 0; row < 4; row = row + 1) begin : row_of_sums
       for (pair = 0; pair < 2; pair = pair + 1) begin : pair_of_sums
@@ -195,11 +206,11 @@ module mac_row (
         always @(posedge clk)
           if (ce) begin
             if (is_q[7] | is_m[7]) begin
-              early_low  <= 19'd0;
-              early_high <= 19'd0;
+              early_low  <= REST;
+              early_high <= REST;
             end else begin
-              early_low  <= {{2{~m0[17]}}, m0[16:0]} + {{2{~m1[17]}}, m1[16:0]};
-              early_high <= {m0[35], m0[35:18]} + {m1[35], m1[35:18]};
+              early_low  <= {1'b0, m0[17:0]} + {1'b0, m1[17:0]};
+              early_high <= {1'b0, m0[35:18]} + {1'b0, m1[35:18]};
             end
           end
         mac_delay #(
@@ -212,28 +223,38 @@ module mac_row (
             .q  (early[PLACE*38+:38])
         );
 
+        // In Q bit 11 is the carry of the fields of 11 bits; what stands above it does not count.
         wire q = is_q[11];
-        wire [18:0] low0 = q ? {{9{~e0[10]}}, e0[9:0]} : {{2{~e0[17]}}, e0[16:0]};
-        wire [18:0] low1 = q ? {{9{~e1[10]}}, e1[9:0]} : {{2{~e1[17]}}, e1[16:0]};
-        wire [18:0] high0 = q ? {{9{~e0[32]}}, e0[31:22]} : {e0[35], e0[35:18]};
-        wire [18:0] high1 = q ? {{9{~e1[32]}}, e1[31:22]} : {e1[35], e1[35:18]};
+        wire [17:0] low0 = {e0[17:12], e0[11] & ~q, e0[10:0]};
+        wire [17:0] low1 = {e1[17:12], e1[11] & ~q, e1[10:0]};
+        wire [17:0] high0 = {e0[35:30], e0[29] & ~q, q ? e0[32:22] : e0[28:18]};
+        wire [17:0] high1 = {e1[35:30], e1[29] & ~q, q ? e1[32:22] : e1[28:18]};
+        wire [18:0] low = {1'b0, low0} + {1'b0, low1};
+        wire [18:0] high = {1'b0, high0} + {1'b0, high1};
         reg [18:0] late_low, late_high;
         reg [11:0] odd_low, odd_high;
         always @(posedge clk)
           if (ce) begin
             if (is_m[11]) begin
-              late_low  <= 19'd0;
-              late_high <= 19'd0;
+              late_low[11:0]  <= 12'd0;
+              late_high[11:0] <= 12'd0;
             end else begin
-              late_low  <= low0 + low1;
-              late_high <= high0 + high1;
+              late_low[11:0]  <= low[11:0];
+              late_high[11:0] <= high[11:0];
+            end
+            if (is_m[11] | q) begin
+              late_low[18:12]  <= 7'd0;
+              late_high[18:12] <= 7'd0;
+            end else begin
+              late_low[18:12]  <= low[18:12];
+              late_high[18:12] <= high[18:12];
             end
             if (!q) begin
-              odd_low  <= 12'd0;
-              odd_high <= 12'd0;
+              odd_low  <= 12'h800;
+              odd_high <= 12'h800;
             end else begin
-              odd_low  <= {{2{~e0[21]}}, e0[20:11]} + {{2{~e1[21]}}, e1[20:11]};
-              odd_high <= {e0[43], e0[43:33]} + {e1[43], e1[43:33]};
+              odd_low  <= {1'b0, e0[21:11]} + {1'b0, e1[21:11]};
+              odd_high <= {1'b0, e0[43:33]} + {1'b0, e1[43:33]};
             end
           end
         assign late[PLACE*38+:38] = {late_high, late_low};
@@ -243,13 +264,26 @@ module mac_row (
   endgenerate
 
   // ---- M: fields of the rows less 128 for each bit that is set ------------------------------------------------------
-  function [3:0] count8;
-    input [7:0] bits;
-    count8 = {3'd0, bits[0]} + {3'd0, bits[1]} + {3'd0, bits[2]} + {3'd0, bits[3]}
-        + {3'd0, bits[4]} + {3'd0, bits[5]} + {3'd0, bits[6]} + {3'd0, bits[7]};
+  // Full adders written out, because a tool would take carry chains for so few bits.
+  function [1:0] count3;
+    input [2:0] bits;
+    count3 = {(bits[0] & bits[1]) | (bits[2] & (bits[0] | bits[1])), ^bits};
   endfunction
 
-  wire [16*4*12-1:0] gated;  // (plane * 4 + slot) * 4 + row; zero in W and Q
+  function [3:0] count8;
+    input [7:0] bits;
+    reg [1:0] a, b, ones, twos, fours;
+    begin
+      a = count3(bits[2:0]);
+      b = count3(bits[5:3]);
+      ones = count3({a[0], b[0], bits[6]});
+      twos = count3({a[1], b[1], ones[1]});
+      fours = {ones[0] & bits[7], ones[0] ^ bits[7]};  // carry and bit of the ones
+      count8 = {twos[1] & twos[0] & fours[1], twos[1] ^ (twos[0] & fours[1]), twos[0] ^ fours[1], fours[0]};
+    end
+  endfunction
+
+  wire [16*4*12-1:0] gated;  // (plane * 4 + slot) * 4 + row, plane 0 with a bias of 2^11; 0 in W and Q
   generate
     for (i = 0; i < 16; i = i + 1) begin : plane_of_slot
       wire [15:0] set;
@@ -280,7 +314,7 @@ module mac_row (
         always @(posedge clk)
           if (ce) begin
             if (!is_m[11]) signed_sum <= 12'd0;
-            else signed_sum <= {sum[11:7] - count_at_end, sum[6:0]};
+            else signed_sum <= {(i < 4 ? 5'd16 ^ (sum[11:7] - count_at_end) : sum[11:7] - count_at_end), sum[6:0]};
           end
         assign gated[(i*4+row)*12+:12] = signed_sum;
       end
@@ -292,15 +326,14 @@ module mac_row (
     for (slot = 0; slot < 4; slot = slot + 1) begin : slot_out
       for (row = 0; row < 4; row = row + 1) begin : row_out
         localparam PLACE = (row * 2 + slot / 2) * 2 + slot % 2;
-        wire [11:0] plane0 = gated[(slot*4+row)*12+:12];
-        wire [18:0] second = late[PLACE*19+:19] | {{7{plane0[11]}}, plane0};
-        wire [18:0] first = early[PLACE*19+:19];
+        wire [11:0] odd_field = odd[PLACE*12+:12];
+        wire [18:0] second = late[PLACE*19+:19] | {7'd0, gated[(slot*4+row)*12+:12]};
         reg  [19:0] part0;
         reg [11:0] part1, part2, part3;
         always @(posedge clk)
           if (ce) begin
-            part0 <= {first[18], first} + {second[18], second};
-            part1 <= gated[((4+slot)*4+row)*12+:12] | odd[PLACE*12+:12];
+            part0 <= {1'b1, early[PLACE*19+:19]} + {1'b0, second};
+            part1 <= gated[((4+slot)*4+row)*12+:12] | {~odd_field[11], odd_field[10:0]};
             part2 <= gated[((8+slot)*4+row)*12+:12];
             part3 <= gated[((12+slot)*4+row)*12+:12];
           end
