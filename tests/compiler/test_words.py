@@ -37,7 +37,7 @@ def test_programs_compute_what_the_reference_does(seed, config):
     runs_as_the_reference(network, config, random_frames(rng, network, 5), seed)
 
 
-@pytest.mark.parametrize("words", [60, 120])
+@pytest.mark.parametrize("words", [30, 60])
 def test_bands_through_the_spill_memory_compute_the_same(words):
     """Too little memory for whole maps: rows in bands, chains of layers, and a frame that is spilled itself."""
     config = dataclasses.replace(CONFIG, name="tight", activation_bank_words=words)
@@ -50,7 +50,7 @@ def test_bands_through_the_spill_memory_compute_the_same(words):
             banded += program.spill_words > 0
         except CapacityError:
             refused += 1
-    assert banded >= 2 and refused <= 8
+    assert banded >= 5 and refused <= 15
 
 
 def test_every_mode_is_chosen_where_it_is_the_fastest():
