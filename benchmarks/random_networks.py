@@ -5,7 +5,7 @@
     python benchmarks/random_networks.py --seed 1234             # one pair again, as a failure's line says
 
 What a seed draws and what is compared stands in tests/volume.py: every code of reference and simulator, the kernel's
-logits, and of every eighth pair the codes that the kernel leaves in memory; A-B-A on one kernel, batches in pieces.
+logits, and of every fourth pair the codes that the kernel leaves in memory; A-B-A on one kernel, batches in pieces.
 An interrupted run goes on where it stopped (--progress), as long as the compared programs are the same ones. Exit
 status 1 when anything differs.
 """
@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="compare this seed's pair only, in this process, and print it")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--no-kernel", action="store_true", help="without the HLS kernel")
-    parser.add_argument("--trace-every", type=int, default=8, help="of so many pairs one compares the kernel's codes")
+    parser.add_argument("--trace-every", type=int, default=4, help="of so many pairs one compares the kernel's codes")
     parser.add_argument("--json", default=str(ROOT / "results" / "random_networks.json"), help="summary")
     parser.add_argument("--progress", default=str(ROOT / "runs" / "random_networks.jsonl"), help="results so far")
     args = parser.parse_args()

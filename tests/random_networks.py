@@ -40,7 +40,7 @@ from pynq_qsnn.neuron import (
 )
 
 AWKWARD_CHANNELS = (1, 2, 3, 5, 8, 16, 17, 31, 32, 33, 64, 65)
-LARGEST_POOL = 16  # window of the overlay
+LARGEST_POOL = 15  # stride of the overlay: a pool of the whole map has both
 MULTIPLIER_LIMIT = (1 << (MULTIPLIER_BITS - 1)) - 1
 # Assumed mean and standard deviation of a code, as fractions of its s_max.
 CODE_MEAN, CODE_DEVIATION = 0.4, 0.35

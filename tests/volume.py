@@ -44,7 +44,7 @@ FAMILIES = {
         Limits(min_layers=3, max_layers=7, groups=0.05, pools=0.05, fused_pools=0.05, residuals=0.95),
     ),
     "inverted residuals": (
-        *(5, 80e6),
+        *(8, 80e6),
         Limits(min_layers=3, max_layers=6, spike_bits=(1,), strides=(1,), skip_domains=("iand", "spike"), groups=0.05),
     ),
     "many steps": (7, 80e6, Limits(min_steps=9, max_steps=16, max_layers=4)),
@@ -54,7 +54,7 @@ FAMILIES = {
     ),
     "large maps": (7, 300e6, Limits(min_size=17, max_size=64, max_channels=24, max_layers=3, max_steps=4)),
     "spilled maps": (
-        *(4, 700e6),
+        *(6, 700e6),
         Limits(
             min_size=64,
             max_size=108,
@@ -71,7 +71,7 @@ FAMILIES = {
         ),
     ),
     "streamed weights": (
-        *(3, 500e6),
+        *(5, 500e6),
         Limits(
             min_size=2,
             max_size=6,
@@ -212,7 +212,7 @@ def _compiled_features(program, frames: int) -> set[str]:
 class Comparison:
     """Executors of one process. kernel: make the HLS kernel too; trace_every: of so many pairs one compares codes."""
 
-    def __init__(self, kernel: bool = True, trace_every: int = 8, library=None):
+    def __init__(self, kernel: bool = True, trace_every: int = 4, library=None):
         self.trace_every, self.library = trace_every, library
         self.reference, self.simulator = Reference(), Simulator(threads=1)
         self.executor = self._executor() if kernel else None
@@ -282,7 +282,9 @@ class Comparison:
             self.executor.load(programs[index])
             parts = [frames[:cut], frames[cut:]] if pieces and cut < len(frames) else [frames]
             found = np.concatenate([self.executor.run(part) for part in parts])
-            if not np.array_equal(found, logits[index]):
+            if found.shape != logits[index].shape:
+                results[index].error = f"kernel's logits have shape {found.shape} in the {what}"
+            elif not np.array_equal(found, logits[index]):
                 frame = int(np.flatnonzero((found != logits[index]).any(axis=1))[0])
                 results[index].error = f"kernel's logits differ in the {what}, frame {frame} of {len(frames)}"
         if cases[0].seed // 2 % self.trace_every == 0:
