@@ -1,10 +1,7 @@
 #include "stages.hpp"
 
 #include "counters.hpp"
-#include "mac_row.hpp"
-#if defined(__SYNTHESIS__) || defined(__VITIS_HLS__)
 #include "qsnn_mac_row.hpp"
-#endif
 
 namespace {
 
@@ -13,6 +10,45 @@ constexpr int kArrayRows = kOutputLanes / kMacRows;
 static_assert(kBeatRows == kMacRows && kArrayRows == kTileBeats, "a beat holds the weights of a row");
 
 #if defined(__SYNTHESIS__) || defined(__VITIS_HLS__)
+
+// The row is a black box of Verilog behind plain words. The mode travels with the operands.
+struct RowOperands {
+  mac_mode_t mode;
+  mac_operands_t codes;
+};
+typedef mac_weights_t RowWeights;
+
+inline void prepare(int mode, const Operand& operand, RowOperands& prepared) {
+  HLS(INLINE)
+  prepared.mode = mode;
+  operands_to_word(operand.code, prepared.codes);
+}
+
+inline void prepare(int, const WeightBeat& beat, RowWeights& prepared) {
+  HLS(INLINE)
+  weights_to_word(beat.weight, prepared);
+}
+
+inline void multiply_row(int, const RowOperands& operands, const RowWeights& weights,
+                         int32_t sum[kParts][kSlots][kMacRows]) {
+  HLS(INLINE)
+  mac_row_box(operands.mode.to_int(), operands.codes, weights, sum);
+}
+
+// A register: a function of one cycle that is not merged with its neighbours.
+template <typename T>
+T delayed(T value) {
+  HLS(INLINE off)
+  HLS(PIPELINE II = 1)
+  HLS(LATENCY min = 1 max = 1)
+  return value;
+}
+
+inline void forward(RowOperands& operands) {
+  HLS(INLINE)
+  operands.mode = delayed(operands.mode);
+  operands.codes = delayed(operands.codes);
+}
 
 #else
 
@@ -37,31 +73,45 @@ inline void forward(RowOperands&) {}
 
 #endif
 
-// Sums of row `row` to their places in the group: in MULTIPLY4 a row serves twice as many output lanes, part by part;
-// in MUX_ADD its parts are bit planes, of which codes are made.
-inline void place_sums(int mode, int bits, int row, const int32_t row_sum[kParts][kSlots][kMacRows],
-                       int32_t sum[kParts][kSlots][kOutputLanes]) {
+// Sums of the rows as sums of output lanes: in MULTIPLY4 a row has twice as many, part by part; in MUX_ADD its parts
+// are bit planes, of which codes are made.
+inline void arrange(int mode, int bits, const int32_t row_sum[kArrayRows][kParts][kSlots][kMacRows],
+                    int32_t sum[kParts][kSlots][kOutputLanes]) {
   HLS(INLINE)
   for (int slot = 0; slot < kSlots; ++slot) {
     UNROLL
-    for (int i = 0; i < kMacRows; ++i) {
+    int32_t found[kParts][kOutputLanes];
+    for (int part = 0; part < kParts; ++part) {
       UNROLL
-      const int lane = row * kMacRows + i;
-      int32_t found[kParts], part[kParts];
-      for (int p = 0; p < kParts; ++p) {
+      for (int row = 0; row < kArrayRows; ++row) {
         UNROLL
-        found[p] = row_sum[p][slot][i];
+        for (int i = 0; i < kMacRows; ++i) {
+          UNROLL
+          found[part][row * kMacRows + i] = row_sum[row][part][slot][i];
+        }
       }
-      combine_planes(bits, found, part);
-      for (int p = 0; p < kParts; ++p) {
+    }
+    if (mode == hw::mode::kMultiply4) {
+      int32_t wide[2 * kOutputLanes];
+      for (int lane = 0; lane < kOutputLanes; ++lane) {
         UNROLL
-        const int wide_lane = 2 * lane + p;
-        if (mode != hw::mode::kMultiply4) {
+        wide[2 * lane] = found[0][lane];
+        wide[2 * lane + 1] = found[1][lane];
+      }
+      for (int lane = 0; lane < kOutputLanes; ++lane) {
+        UNROLL
+        sum[0][slot][lane] = wide[lane];
+        sum[1][slot][lane] = wide[kOutputLanes + lane];
+      }
+    } else {
+      for (int lane = 0; lane < kOutputLanes; ++lane) {
+        UNROLL
+        const int32_t plane[kParts] = {found[0][lane], found[1][lane], found[2][lane], found[3][lane]};
+        int32_t part[kParts];
+        combine_planes(bits, plane, part);
+        for (int p = 0; p < kParts; ++p) {
+          UNROLL
           sum[p][slot][lane] = part[p];
-        } else if (p < 2) {
-          sum[wide_lane / kOutputLanes][slot][wide_lane % kOutputLanes] = found[p];
-        } else {
-          sum[p][slot][lane] = found[p];  // zero
         }
       }
     }
@@ -76,14 +126,15 @@ inline void place_sums(int mode, int bits, int row, const int32_t row_sum[kParts
 //     for part, slot, output lane:   sum[group][part][slot][lane] += dot(operand[slot], weight[lane])
 //
 // The multiplier array: 8 rows of 128 DSP48E2, each 4 output lanes (8 in MULTIPLY4) x 16 input lanes x 4 slots. A tap
-// lasts at least kMinimumGroups cycles, in which the next tap's weight tile arrives beat by beat in the shadow
-// registers. Operands and mode go from row to row through registers: a broadcast to 1,024 DSPs would not meet timing.
-// The rows' sums, at most 20 bits wide here, wait for the last row.
+// lasts at least kMinimumGroups cycles, in which the next tap's weight tile arrives beat by beat, row by row, in the
+// shadow registers. Operands and mode go from row to row through registers: a broadcast to 1,024 DSPs would not meet
+// timing. What the first rows found waits for the last one, while it is still narrow (21 bits); a part is a token's,
+// not a row's.
 //
 // II = 1: a sum is updated once a tap, so the distance of its recurrence is the length of a tap, at least
-// kMinimumGroups = 8 iterations, while its read, one 32-bit sum and its write take three; rows and adders before them
-// are feed-forward. Each sum memory (one for each part, slot and lane, block_groups deep) has one read and one write a
-// cycle. Operands and weights are one stream read each.
+// kMinimumGroups = 8 iterations, while its read, one 32-bit sum and its write take three; the rows and what is made of
+// their sums lie before it, feed-forward. Each sum memory (one for each part, slot and lane, block_groups deep) has one
+// read and one write a cycle. Operands and weights are one stream read each.
 void accumulate(const Command c, hls::stream<Operand>& operands, hls::stream<WeightBeat>& weights,
                 hls::stream<PartialSum>& partial_sums) {
   const Instruction d = c.instruction;
@@ -98,6 +149,7 @@ void accumulate(const Command c, hls::stream<Operand>& operands, hls::stream<Wei
 
   const int mode = d.mode;
   const int plane_bits = mode == hw::mode::kMuxAdd ? int(d.input_bits) : 1;  // 1: parts stay what they are
+  const int parts = mode == hw::mode::kMuxAdd ? steps_of_nibble(plane_bits) : tiles_of_pass(d);
   const int taps = taps_of(d), passes = passes_of(d), blocks = c.blocks;
   const int full = int(d.block_quadruples) * int(d.chunks);
   const int rest = (quadruples_of(c) - (blocks - 1) * int(d.block_quadruples)) * int(d.chunks);
@@ -128,22 +180,22 @@ multiply_accumulate:
     if (group < groups) {
       RowOperands row_operands;
       prepare(mode, operands.read(), row_operands);
-      int32_t group_sum[kParts][kSlots][kOutputLanes];
+      int32_t found[kArrayRows][kParts][kSlots][kMacRows], group_sum[kParts][kSlots][kOutputLanes];
+      HLS(ARRAY_PARTITION variable = found complete dim = 0)
       HLS(ARRAY_PARTITION variable = group_sum complete dim = 0)
       for (int row = 0; row < kArrayRows; ++row) {
         UNROLL
-        int32_t row_sum[kParts][kSlots][kMacRows];
-        HLS(ARRAY_PARTITION variable = row_sum complete dim = 0)
-        multiply_row(mode, row_operands, weight[row], row_sum);
-        place_sums(mode, plane_bits, row, row_sum, group_sum);
+        multiply_row(mode, row_operands, weight[row], found[row]);
         forward(row_operands);
       }
+      arrange(mode, plane_bits, found, group_sum);
       PartialSum result;
       HLS(ARRAY_PARTITION variable = result.sum complete dim = 0)
       for (int part = 0; part < kParts; ++part) {
         UNROLL
         for (int slot = 0; slot < kSlots; ++slot) {
           UNROLL
+          if (part >= parts) continue;
           for (int lane = 0; lane < kOutputLanes; ++lane) {
             UNROLL
             const int32_t before = tap == 0 ? 0 : sum[group][part][slot][lane];

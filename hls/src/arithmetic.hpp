@@ -1,15 +1,17 @@
 // Leaf arithmetic: loop-free, values in, references out. pynq_qsnn/neuron.py is its specification, to the bit.
 #pragma once
 
+#include <string.h>
+
 #include "fabric_int.hpp"
 #include "hls_macros.hpp"
 #include "types.hpp"
 
 // ---- mode W: two products on one DSP48E2
 
-// (x0 + x1 << 18) * w holds x0 * w in the low 18 bits and x1 * w above them, less one where the low product is negative.
-// A cascade of 4 keeps |sum of x0 * w| <= 4 * 255 * 127 = 129,540 < 2^17, so the low field never overflows and the split
-// is exact. w = -128 would reach 130,560, still inside, but is excluded by the contract.
+// (x0 + x1 << 18) * w holds x0 * w in the low 18 bits and x1 * w above them, less one where the low product is
+// negative. A cascade of 4 keeps |sum of x0 * w| <= 4 * 255 * 127 = 129,540 < 2^17, so the low field never overflows
+// and the split is exact. w = -128 would reach 130,560, still inside, but is excluded by the contract.
 constexpr int kFieldBits = 18;
 constexpr int kPackedBits = kFieldBits + 8 + 1;  // 27, port A of the DSP; the value is never negative
 typedef fabric_int<kPackedBits> packed_t;
@@ -72,33 +74,37 @@ typedef fabric_int<33> current_t;       // saturated scale plus bias
 typedef fabric_int<27> skip_current_t;  // 8 x 18 bits, and the rounding half
 typedef fabric_int<36> charge_t;        // v - (v >> leak) + u + residual
 typedef fabric_int<52> wide_t;          // 32 x 18 bits, and the rounding half
+typedef fabric_int<50> half_t;
 
 inline int32_t saturate32(wide_t x) {
   HLS(INLINE)
   return x > INT32_MAX ? INT32_MAX : x < INT32_MIN ? INT32_MIN : int32_t(x);
 }
 
+// Half of the last place of a rounding right shift: 0 for no shift.
+inline half_t rounding_half(int shift) {
+  HLS(INLINE)
+  return (half_t(1) << shift) >> 1;
+}
+
 // One scale unit: two DSPs (32 x 18 bits), a 51-bit adder, a shifter, a saturation. A function of its own, so that
 // `integrate` can say how many units there are.
-inline current_t scale(int32_t acc, multiplier_t multiplier, uint8_t shift, int32_t bias) {
+inline current_t scale(int32_t acc, multiplier_t multiplier, half_t half, uint8_t shift, int32_t bias) {
   HLS(INLINE off)
   HLS(PIPELINE II = 1)
   const wide_t product = fabric_multiply<32, hw::kMultiplierBits>(fabric_int<32>(acc), multiplier);
   HLS(BIND_OP variable = product op = mul impl = dsp)
-  const wide_t half = (wide_t(1) << int(shift)) >> 1;  // 0 for no shift
   const wide_t rounded = (product + half) >> int(shift);
   return current_t(saturate32(rounded)) + bias;
 }
 
 // One residual unit. Its multiplier is made of LUTs: all DSPs are spoken for.
-inline skip_current_t skip_current(uint8_t code, multiplier_t multiplier, uint8_t shift) {
+inline skip_current_t skip_current(uint8_t code, multiplier_t multiplier, half_t half, uint8_t shift) {
   HLS(INLINE off)
   HLS(PIPELINE II = 1)
   const skip_current_t product = fabric_multiply<9, hw::kMultiplierBits>(fabric_int<9>(code), multiplier);
   HLS(BIND_OP variable = product op = mul impl = fabric)
-  if (shift >= kSkipShiftToZero) return 0;
-  const skip_current_t half = (skip_current_t(1) << int(shift)) >> 1;
-  return skip_current_t(product + half) >> int(shift);
+  return shift < kSkipShiftToZero ? skip_current_t((product + skip_current_t(half)) >> int(shift)) : skip_current_t(0);
 }
 
 inline int32_t charge(int32_t v, charge_t input, bool leak_enable, int leak_shift) {
@@ -140,17 +146,44 @@ inline void train_place(int step, int bits, int& word, int& bit) {
 
 constexpr uint64_t kEachByte = 0x0101010101010101;
 
+// Channels 0..7 and 8..15 of a word. In the fabric wires; ap_uint's way there takes g++ longer than all the rest.
+inline void split_word(const word_t& word, uint64_t& low, uint64_t& high) {
+  HLS(INLINE)
+#if defined(__SYNTHESIS__) || defined(__VITIS_HLS__) || defined(QSNN_EXACT_WIDTHS)
+  low = word.range(63, 0).to_uint64();
+  high = word.range(127, 64).to_uint64();
+#else
+  const void* const bytes = &word;
+  memcpy(&low, bytes, 8);
+  memcpy(&high, static_cast<const char*>(bytes) + 8, 8);
+#endif
+}
+
+inline word_t join_word(uint64_t low, uint64_t high) {
+  HLS(INLINE)
+  word_t word;
+#if defined(__SYNTHESIS__) || defined(__VITIS_HLS__) || defined(QSNN_EXACT_WIDTHS)
+  word.range(63, 0) = low;
+  word.range(127, 64) = high;
+#else
+  void* const bytes = &word;
+  memcpy(bytes, &low, 8);
+  memcpy(static_cast<char*>(bytes) + 8, &high, 8);
+#endif
+  return word;
+}
+
 // Byte lane c of the word holds channel c: take the code at `bit` of each. What a shift of the whole half drags over
 // from the next byte lies above the code, where the mask is zero.
 inline void extract_codes(const word_t& word, int bit, int bits, uint8_t code[kInputLanes]) {
   HLS(INLINE)
   const uint64_t mask = ((1u << bits) - 1) * kEachByte;
-  const uint64_t low = (word.range(63, 0).to_uint64() >> bit) & mask;
-  const uint64_t high = (word.range(127, 64).to_uint64() >> bit) & mask;
+  uint64_t low, high;
+  split_word(word, low, high);
   for (int c = 0; c < 8; ++c) {
     UNROLL
-    code[c] = uint8_t(low >> (8 * c));
-    code[8 + c] = uint8_t(high >> (8 * c));
+    code[c] = uint8_t((low >> bit & mask) >> (8 * c));
+    code[8 + c] = uint8_t((high >> bit & mask) >> (8 * c));
   }
 }
 
@@ -163,10 +196,7 @@ inline word_t place_codes(const uint8_t code[kInputLanes], int bit) {
     low |= uint64_t(code[c]) << (8 * c);
     high |= uint64_t(code[8 + c]) << (8 * c);
   }
-  word_t word = high << bit;
-  word <<= 64;
-  word |= word_t(low << bit);
-  return word;
+  return join_word(low << bit, high << bit);
 }
 
 // Maximum of each `bits`-bit code in two bytes.

@@ -24,3 +24,14 @@ inline int quadruples_of(const Command& c) {
   HLS(INLINE)
   return int(c.instruction.quadruples) * int(c.frames);
 }
+
+// The digit of the array passes: the first output tile of the pass, and how many it has.
+inline void count_pass(const Instruction& d, int& first_tile, int& pass_tiles, bool& carry) {
+  HLS(INLINE)
+  if (carry) {
+    first_tile += pass_tiles;
+    carry = first_tile == int(d.output_tiles);
+    if (carry) first_tile = 0;
+    pass_tiles = piece(int(d.output_tiles) - first_tile, tiles_of_pass(d));
+  }
+}

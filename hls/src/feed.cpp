@@ -129,12 +129,7 @@ send_codes:
       in_residual = !in_residual;
       carry = !in_residual;
     }
-    if (carry) {
-      first_tile += pass_tiles;
-      carry = first_tile == int(d.output_tiles);
-      if (carry) first_tile = 0;
-      pass_tiles = piece(int(d.output_tiles) - first_tile, tiles_of_pass(d));
-    }
+    count_pass(d, first_tile, pass_tiles, carry);
     if (carry) {
       place = block_place = next_place;
       remaining -= length;

@@ -77,24 +77,47 @@ charge_fire_reset:
     HLS(ARRAY_PARTITION variable = codes.code complete dim = 0)
     Logits result;
     HLS(ARRAY_PARTITION variable = result.sum complete)
+    ChannelParameters p[kOutputLanes];
+    HLS(ARRAY_PARTITION variable = p complete)
+    half_t half[kOutputLanes], skip_half[kOutputLanes];
+    HLS(ARRAY_PARTITION variable = half complete)
+    HLS(ARRAY_PARTITION variable = skip_half complete)
+    for (int lane = 0; lane < kOutputLanes; ++lane) {
+      UNROLL
+      p[lane] = channel[first_tile + pass_tile][lane];
+      half[lane] = rounding_half(p[lane].shift);
+      skip_half[lane] = rounding_half(p[lane].skip_shift);
+    }
     for (int slot = 0; slot < kSlots; ++slot) {
       UNROLL
+      charge_t input[kOutputLanes];
+      HLS(ARRAY_PARTITION variable = input complete)
       for (int lane = 0; lane < kOutputLanes; ++lane) {
         UNROLL
-        const ChannelParameters p = channel[first_tile + pass_tile][lane];
-        const current_t u = scale(sums.sum[part][slot][lane], p.multiplier, p.shift, p.bias);
-        const skip_current_t extra =
-            has_residual ? skip_current(residual.code[slot][lane], p.skip_multiplier, p.skip_shift) : skip_current_t(0);
-        const int32_t v = step == 0 ? p.initial_membrane : membrane[pass_tile][slot][lane];
-        const int32_t charged = charge(v, charge_t(u) + extra, leak_enable, leak_shift);
-        const uint8_t s = fire(charged, s_max);
-        membrane[pass_tile][slot][lane] = reset(charged, s, to_zero);
-        codes.code[slot][lane] = s;
-        if (slot == 0) {
-          const uint32_t sum = (step == 0 ? 0 : logit[pass_tile][lane]) + uint32_t(int64_t(u));
+        input[lane] = scale(sums.sum[part][slot][lane], p[lane].multiplier, half[lane], p[lane].shift, p[lane].bias);
+      }
+      if (slot == 0) {
+        for (int lane = 0; lane < kOutputLanes; ++lane) {
+          UNROLL
+          const uint32_t sum = (step == 0 ? 0 : logit[pass_tile][lane]) + uint32_t(int64_t(input[lane]));
           logit[pass_tile][lane] = sum;
           result.sum[lane] = int32_t(sum);
         }
+      }
+      if (has_residual) {
+        for (int lane = 0; lane < kOutputLanes; ++lane) {
+          UNROLL
+          input[lane] +=
+              skip_current(residual.code[slot][lane], p[lane].skip_multiplier, skip_half[lane], p[lane].skip_shift);
+        }
+      }
+      for (int lane = 0; lane < kOutputLanes; ++lane) {
+        UNROLL
+        const int32_t v = step == 0 ? p[lane].initial_membrane : membrane[pass_tile][slot][lane];
+        const int32_t charged = charge(v, input[lane], leak_enable, leak_shift);
+        const uint8_t s = fire(charged, s_max);
+        membrane[pass_tile][slot][lane] = reset(charged, s, to_zero);
+        codes.code[slot][lane] = s;
       }
     }
     if (!head) {
@@ -108,12 +131,7 @@ charge_fire_reset:
     if (carry) token_step = token_step + 1 == token_steps || step == last_step ? 0 : token_step + 1;
     count(step, d.num_steps, carry);
     count(quadruple, length, carry);
-    if (carry) {
-      first_tile += pass_tiles;
-      carry = first_tile == int(d.output_tiles);
-      if (carry) first_tile = 0;
-      pass_tiles = piece(int(d.output_tiles) - first_tile, tiles_of_pass(d));
-    }
+    count_pass(d, first_tile, pass_tiles, carry);
     if (carry) {
       remaining -= length;
       length = piece(remaining, d.block_quadruples);

@@ -143,13 +143,8 @@ write_trains:
     if (carry) advance(target, d, group_words);
     count(quadruple, length, carry);
     const Target next_target = target;  // of the next block, where this block ends
-    if (carry) {
-      target = block_target;
-      first_tile += pass_tiles;
-      carry = first_tile == int(d.output_tiles);
-      if (carry) first_tile = 0;
-      pass_tiles = piece(int(d.output_tiles) - first_tile, tiles_of_pass(d));
-    }
+    if (carry) target = block_target;
+    count_pass(d, first_tile, pass_tiles, carry);
     if (carry) {
       target = block_target = next_target;
       remaining -= length;
