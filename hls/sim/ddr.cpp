@@ -35,7 +35,8 @@ void Port::reset(uint64_t time) {
   granted_ = 0;
   free_ = next_word_ = 0;
   left_ = size_ = ahead_ = requested_ = 0;
-  slots_.assign(dma_ ? memory_.outstanding_ : 0, time);
+  outstanding_ = std::max<uint64_t>(1, (dma_ ? timing.dma_ahead_words : timing.ahead_words) / timing.burst_words);
+  slots_.assign(dma_ ? outstanding_ : 0, time);
   writing_ = false;
 }
 
@@ -80,7 +81,7 @@ void Port::read_beat() {
 void Port::write_beat() {
   if (left_ == 0) {
     if (ahead_ == 0) throw std::logic_error("a loop on memory port " + name_ + " moves more words than announced");
-    if (bursts_.size() == memory_.outstanding_) {
+    if (bursts_.size() == outstanding_) {
       wait_for_grant();
       wait_until(bursts_.front().end);
       bursts_.pop_front();
@@ -113,7 +114,7 @@ void Port::take_from_dma(uint64_t waiting) {
 }
 
 void Port::give_to_dma() {
-  if (bursts_.size() == memory_.burst_words_) {
+  if (bursts_.size() == memory_.burst_words_) {  // results are few: each beat is a burst of its own
     wait_for_grant();
     wait_until(bursts_.front().end);
     bursts_.pop_front();
@@ -124,7 +125,7 @@ void Port::give_to_dma() {
 }
 
 void Port::request_ahead() {
-  while (ahead_ > 0 && bursts_.size() < memory_.outstanding_) {
+  while (ahead_ > 0 && bursts_.size() < outstanding_) {
     const uint64_t words = std::min(ahead_, memory_.burst_words_);
     request(words, dma_ ? slots_.front() : memory_.simulation_.clock);
     if (dma_) slots_.pop_front();
@@ -185,7 +186,6 @@ void Memory::begin(uint64_t time) {
   read_latency_ = ratio(timing.ddr_read_ns * timing.clock_mhz, 1000);
   write_latency_ = ratio(timing.ddr_write_ns * timing.clock_mhz, 1000);
   burst_words_ = timing.burst_words;
-  outstanding_ = std::max<uint64_t>(1, timing.ahead_words / timing.burst_words);
   const auto forget = [](const std::unique_ptr<Port>& port) { return !port->dma_; };
   ports_.erase(std::remove_if(ports_.begin(), ports_.end(), forget), ports_.end());
   for (const auto& port : ports_) port->reset(time);

@@ -75,6 +75,7 @@ class Port {
   Fiber* waiting_ = nullptr;
   std::deque<Burst> bursts_;  // requested and not finished; the granted ones first
   size_t granted_ = 0;
+  size_t outstanding_ = 0;
   fixed_time pace_ = 0;    // between two words
   fixed_time window_ = 0;  // how long the words take that may be on their way
   fixed_time free_ = 0;    // the last word of the granted bursts has passed
@@ -107,7 +108,7 @@ class Memory {
   fixed_time controller_free_ = 0;
   fixed_time controller_pace_ = 0;
   fixed_time read_latency_ = 0, write_latency_ = 0;
-  uint64_t burst_words_ = 0, outstanding_ = 0;
+  uint64_t burst_words_ = 0;
 };
 
 }  // namespace sim

@@ -132,6 +132,7 @@ class Simulation {
   uint64_t interval_ = 1;  // of the running fiber
   uint64_t shuffles_ = 0;
   bool cancelling_ = false;
+  bool any_finished_ = false;
 };
 
 // A dataflow region in the making: spawn each stage, then join. Throws when a stream of the region keeps tokens.

@@ -37,6 +37,8 @@ struct Timing {
   // Words a port of the kernel requests ahead of the loop that takes them, and room for words written:
   // outstanding bursts x their length, from the m_axi pragmas.
   uint64_t ahead_words = 2048;
+  // The same of the AXI DMA: 4 requests of 64 beats (c_mm2s_burst_size in build.tcl).
+  uint64_t dma_ahead_words = 256;
   // Words on their way between DDR and a port: the PS takes 8 requests of 16 beats.
   uint64_t in_flight_words = 128;
   // No time at all: shuffles the order in which ready stages run, if not 0. Nothing may depend on it.
@@ -68,6 +70,7 @@ constexpr TimingField kTimingFields[] = {
     {"dma_efficiency", &Timing::dma_efficiency, 1, 100},
     {"burst_words", &Timing::burst_words, 1, 256},
     {"ahead_words", &Timing::ahead_words, 1, kLongestTime},
+    {"dma_ahead_words", &Timing::dma_ahead_words, 1, kLongestTime},
     {"in_flight_words", &Timing::in_flight_words, 1, kLongestTime},
     {"schedule_seed", &Timing::schedule_seed, 0, UINT64_MAX},
 };
