@@ -64,7 +64,10 @@ setup(
     package_data={
         "pynq_qsnn": ["runtime/native/*", "benchmark_networks/*.json"],
         "pynq_qsnn.overlays.kv260": ["Makefile", "*.json", "*.tcl", "*.md", "*.dts*", "*.bit", "*.hwh", "rtl/*"],
-        "pynq_qsnn.hls": ["Makefile", "*.md", "*.tcl", "*.cfg", "include/*", "src/*", "sim/*", "test/*"],
+        "pynq_qsnn.hls": [
+            *("Makefile", "*.md", "*.tcl", "*.cfg", "include/*", "src/*", "sim/*", "test/*"),
+            *("rtl/Makefile", "rtl/*.*", "rtl/sim/*", "rtl/test/*"),
+        ],
         "pynq_qsnn.notebooks": ["*.ipynb", "*.md"],
     },
     include_package_data=False,

@@ -54,6 +54,7 @@ MAY_IMPORT = {
     "reference": (*FOUNDATION, "network", "neuron", "packing"),
     "benchmark_networks": (*FOUNDATION, "network", "neuron", "runtime.simulator"),
     "compiler": (*FOUNDATION, "network", "neuron", "packing", "prediction", "program"),
+    "paper": (*FOUNDATION, "benchmark_networks", "compiler", "program", "runtime.csim", "runtime.cycles"),
     "data": ("errors", "files"),
     "runtime": EXECUTABLE,
     "runtime.driver": (*EXECUTABLE, "emulator", ""),  # the package itself: its version
