@@ -47,8 +47,18 @@ cd $here
 open_project -reset qsnn_project
 set_top qsnn_top
 set flags "-std=c++14 -I[file join $here include] -I[file join $here src]"
+# A Verilog module in place of a function: its description names the module's files and the function's C model, which
+# has the description's name and is not added a second time.
+set boxes [lsort [glob [file join $here rtl *.json]]]
+set boxed {}
+foreach box $boxes {
+  add_files -blackbox $box
+  lappend boxed [file rootname [file tail $box]]
+}
 foreach source [lsort [glob [file join $here src *.cpp]]] {
-  add_files $source -cflags $flags
+  if {[file rootname [file tail $source]] ni $boxed} {
+    add_files $source -cflags $flags
+  }
 }
 add_files -tb test/vitis_testbench.cpp -cflags "$flags -I[file join $here test]"
 

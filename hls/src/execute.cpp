@@ -28,6 +28,7 @@ instructions:
     const Instruction& d = command.instruction;
     LogEntry entry = {0, 0, false};
     if (d.opcode == hw::opcode::kEnd) {
+      // II = 1: one token a cycle.
     give_back_tiles:
       for (int i = 0; i < int(command.ring_base); ++i) {
         HLS(LOOP_TRIPCOUNT min = 0 max = 2560 avg = 0)

@@ -13,6 +13,7 @@ struct Header {
   bool weights_stay;
 };
 
+// II = 1: one bus word a cycle into its place.
 int read_header(const word_t* program, uint32_t num_instructions, Header& header) {
   HLS(INLINE)
   using namespace hw::program_header;
@@ -35,6 +36,7 @@ read_header_words:
   return header.group_frames >= 1 && header.split <= num_instructions ? hw::status::kOk : hw::status::kBadField;
 }
 
+// II = 1: one bus word a cycle into its place.
 Instruction read_instruction(const word_t* program, uint32_t index) {
   HLS(INLINE)
   instruction_bits bits = 0;

@@ -113,7 +113,7 @@ class Instance {
   hls::stream<axis_word> frames{simulation, "frames"};
   hls::stream<axis_word> results{simulation, "results"};
   std::string message;
-  std::string stage_times;  // as text, for the bridge
+  std::string stage_times;                  // as text, for the bridge
   uint64_t fingerprint = hw::kFingerprint;  // a register that reads its value from power-up
   volatile uint32_t status = hw::status::kOk;
   uint32_t log_count = 0;

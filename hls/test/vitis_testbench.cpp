@@ -1,7 +1,9 @@
 // Test bench for csim_design and cosim_design: stages run one after the other, streams are the tool's own.
 //
-// Each call runs one instruction. The kernel's read and write port of the activation memory are two arrays to
-// co-simulation; copying one into the other between calls is what the dual-port memory of the board does.
+// Each call runs one instruction. The two ports of a memory outside the kernel are two arrays to co-simulation. The
+// activation memory's written array is copied into the read one between calls, which is what the dual-port memory of
+// the board does. The weight ring is written and read in the same call: its read array holds what the call must write,
+// and the written one is compared with it afterwards.
 #include <cstdio>
 #include <cstring>
 
@@ -11,24 +13,44 @@
 namespace {
 
 ActivationMemory activations_read, activations_write;
-word_t program[kCosimProgramWords], weights[kCosimWeightWords], time_log[kCosimLogWords];
+WeightRing ring_read, ring_write;
+word_t program[kCosimProgramWords], time_log[kCosimLogWords], spill[kCosimSpillWords];
+word_t weights_even[kCosimWeightPairs], weights_odd[kCosimWeightPairs];
 
-// Status register of a call of one instruction.
-uint32_t run_instruction(const Instruction& d, uint32_t weight_words, hls::stream<axis_word>& frames,
-                         hls::stream<axis_word>& results) {
-  program[0] = bench::program_header();
+// The tiles of bench::small_weights: ones where output lane and input lane are the same, for the head in every other
+// tile.
+void expect_tiles(const Instruction& d) {
+  for (int beat = 0; beat < tile_beats(d); ++beat) {
+    const bool ones = !d.head || beat / kTileBeats % 2 == 0;
+    for (int row = 0; row < kBeatRows; ++row) {
+      for (int lane = 0; lane < kInputLanes; ++lane) {
+        const bool same = beat % kTileBeats * kBeatRows + row == lane;
+        ring_read[beat].weight[row][lane] = ones && same;
+      }
+    }
+  }
+}
+
+// Errors of a call of one instruction.
+int run_instruction(const Instruction& d, uint32_t weight_pairs, hls::stream<axis_word>& frames,
+                    hls::stream<axis_word>& results) {
+  constexpr int kHeaderWords = hw::program_header::kWords;
+  const bench::header_bits header = bench::program_header(1);
+  for (int i = 0; i < kHeaderWords; ++i) program[i] = header.range(128 * i + 127, 128 * i);
   const instruction_bits bits = bench::encode(d);
-  for (int i = 0; i < kInstructionWords; ++i) program[1 + i] = bits.range(128 * i + 127, 128 * i);
+  for (int i = 0; i < kInstructionWords; ++i) program[kHeaderWords + i] = bits.range(128 * i + 127, 128 * i);
+  const int beats = d.opcode == hw::opcode::kConvolve ? tile_beats(d) : 0;
+  if (beats) expect_tiles(d);
   const volatile uint64_t now = 7;
   uint64_t fingerprint = 0;
   volatile uint32_t status = 0;
   uint32_t log_count = 0;
-  qsnn_top(frames, results, program, weights, time_log, activations_read, activations_write, &now, 1, 1, weight_words,
-           1, &fingerprint, &status, &log_count);
+  qsnn_top(frames, results, program, weights_even, weights_odd, spill, time_log, activations_read, activations_write,
+           ring_read, ring_write, &now, 1, 1, weight_pairs, kCosimSpillWords, 1, &fingerprint, &status, &log_count);
   std::memcpy(static_cast<void*>(activations_read), static_cast<const void*>(activations_write),
               sizeof activations_read);
-  if (fingerprint != hw::kFingerprint || log_count != 1) return hw::status::kRunning;
-  return status;
+  return (status != uint32_t(hw::status::kOk)) + (fingerprint != hw::kFingerprint) + (log_count != 1) +
+         (std::memcmp(ring_read, ring_write, beats * sizeof(WeightBeat)) != 0);
 }
 
 }  // namespace
@@ -45,11 +67,19 @@ int main() {
     frames.write(word);
   }
   const std::vector<word_t> packed = bench::small_weights();
-  for (size_t i = 0; i < packed.size(); ++i) weights[i] = packed[i];
-  int errors = 0;
-  for (const Instruction& d : bench::small_network()) {
-    errors += run_instruction(d, uint32_t(packed.size()), frames, results) != uint32_t(hw::status::kOk);
+  const uint32_t pairs = uint32_t(packed.size() / 2);
+  for (uint32_t i = 0; i < pairs; ++i) {
+    weights_even[i] = packed[2 * i];
+    weights_odd[i] = packed[2 * i + 1];
   }
+  int errors = 0;
+  std::vector<Instruction> instructions = bench::small_network();
+  instructions[0].spilled = 1;  // so that the frame passes every kind of transfer
+  instructions[0].spill_offset = 3;
+  instructions.insert(instructions.begin() + 1, bench::transfer(hw::opcode::kLoad, 8, 0, 3));
+  instructions.insert(instructions.begin() + 2, bench::transfer(hw::opcode::kSave, 8, 0, 20));
+  instructions.insert(instructions.begin() + 3, bench::transfer(hw::opcode::kLoad, 8, 0, 20));
+  for (const Instruction& d : instructions) errors += run_instruction(d, pairs, frames, results);
   const int beats = bench::divide_up(bench::kClasses, 4);
   for (int beat = 0; beat < beats; ++beat) {
     const axis_word word = results.read();
@@ -60,5 +90,5 @@ int main() {
     }
   }
   std::printf("%d errors\n", errors);
-  return errors != 0;
+  return errors ? 1 : 0;
 }

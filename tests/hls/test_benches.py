@@ -81,8 +81,11 @@ def test_csynth_script(version, variables, refusal):
     config = json.loads(Path(DEFAULT_CONFIG).read_text())
     assert f"set_part {config['part']}" in done.stdout
     assert f"create_clock -period {1000 / config['clock_mhz']:.3f}" in done.stdout
-    added = set(re.findall(r"add_files \S*/(\w+\.cpp)", done.stdout))
-    assert added == {path.name for path in (HLS / "src").glob("*.cpp")}
+    boxes = {path.stem for path in (HLS / "rtl").glob("*.json")}
+    assert set(re.findall(r"add_files -blackbox \S*/(\w+)\.json", done.stdout)) == boxes == {"qsnn_mac_row"}
+    added = re.findall(r"add_files \S*/(\w+)\.cpp -cflags", done.stdout)
+    sources = {path.stem for path in (HLS / "src").glob("*.cpp")}
+    assert sorted(added) == sorted(sources - boxes) and boxes < sources
 
 
 @pytest.mark.parametrize(
