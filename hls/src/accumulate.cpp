@@ -35,7 +35,7 @@ inline void multiply_row(int, const RowOperands& operands, const RowWeights& wei
   mac_row_box(operands.mode.to_int(), operands.codes, weights, sum);
 }
 
-// A register: a function of one cycle that is not merged with its neighbours.
+// A register: a function of one cycle that is not merged with its neighbours. II = 1: it takes a value every cycle.
 template <typename T>
 T delayed(T value) {
   HLS(INLINE off)
@@ -81,6 +81,7 @@ inline void arrange(int mode, int bits, const int32_t row_sum[kArrayRows][kParts
   for (int slot = 0; slot < kSlots; ++slot) {
     UNROLL
     int32_t found[kParts][kOutputLanes];
+    HLS(ARRAY_PARTITION variable = found complete dim = 0)
     for (int part = 0; part < kParts; ++part) {
       UNROLL
       for (int row = 0; row < kArrayRows; ++row) {
@@ -93,6 +94,7 @@ inline void arrange(int mode, int bits, const int32_t row_sum[kArrayRows][kParts
     }
     if (mode == hw::mode::kMultiply4) {
       int32_t wide[2 * kOutputLanes];
+      HLS(ARRAY_PARTITION variable = wide complete)
       for (int lane = 0; lane < kOutputLanes; ++lane) {
         UNROLL
         wide[2 * lane] = found[0][lane];
@@ -128,8 +130,8 @@ inline void arrange(int mode, int bits, const int32_t row_sum[kArrayRows][kParts
 // The multiplier array: 8 rows of 128 DSP48E2, each 4 output lanes (8 in MULTIPLY4) x 16 input lanes x 4 slots. A tap
 // lasts at least kMinimumGroups cycles, in which the next tap's weight tile arrives beat by beat, row by row, in the
 // shadow registers. Operands and mode go from row to row through registers: a broadcast to 1,024 DSPs would not meet
-// timing. What the first rows found waits for the last one, while it is still narrow (21 bits); a part is a token's,
-// not a row's.
+// timing. What the first rows found waits for the last one, while it is still narrow (21 bits). Parts of a token that
+// the mode does not name are left open.
 //
 // II = 1: a sum is updated once a tap, so the distance of its recurrence is the length of a tap, at least
 // kMinimumGroups = 8 iterations, while its read, one 32-bit sum and its write take three; the rows and what is made of
@@ -175,7 +177,11 @@ multiply_accumulate:
     const bool last_tap = tap == taps - 1;
     const bool last_tile = last_tap && last_block && pass == passes - 1;
 
-    if (group < kArrayRows && !last_tile) prepare(mode, weights.read(), shadow[group]);
+    if (group < kArrayRows && !last_tile) {
+      RowWeights arrived;
+      prepare(mode, weights.read(), arrived);
+      shadow[group] = arrived;
+    }
 
     if (group < groups) {
       RowOperands row_operands;
@@ -186,7 +192,7 @@ multiply_accumulate:
       for (int row = 0; row < kArrayRows; ++row) {
         UNROLL
         multiply_row(mode, row_operands, weight[row], found[row]);
-        forward(row_operands);
+        if (row + 1 < kArrayRows) forward(row_operands);
       }
       arrange(mode, plane_bits, found, group_sum);
       PartialSum result;

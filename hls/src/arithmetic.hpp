@@ -1,11 +1,13 @@
 // Leaf arithmetic: loop-free, values in, references out. pynq_qsnn/neuron.py is its specification, to the bit.
 #pragma once
 
-#include <string.h>
-
 #include "fabric_int.hpp"
 #include "hls_macros.hpp"
 #include "types.hpp"
+
+#if !defined(__SYNTHESIS__) && !defined(__VITIS_HLS__)
+#include <string.h>
+#endif
 
 // ---- mode W: two products on one DSP48E2
 
@@ -88,7 +90,7 @@ inline half_t rounding_half(int shift) {
 }
 
 // One scale unit: two DSPs (32 x 18 bits), a 51-bit adder, a shifter, a saturation. A function of its own, so that
-// `integrate` can say how many units there are.
+// `integrate` can say how many units there are. II = 1: nothing returns.
 inline current_t scale(int32_t acc, multiplier_t multiplier, half_t half, uint8_t shift, int32_t bias) {
   HLS(INLINE off)
   HLS(PIPELINE II = 1)
@@ -98,7 +100,7 @@ inline current_t scale(int32_t acc, multiplier_t multiplier, half_t half, uint8_
   return current_t(saturate32(rounded)) + bias;
 }
 
-// One residual unit. Its multiplier is made of LUTs: all DSPs are spoken for.
+// One residual unit. Its multiplier is made of LUTs: all DSPs are spoken for. II = 1: nothing returns.
 inline skip_current_t skip_current(uint8_t code, multiplier_t multiplier, half_t half, uint8_t shift) {
   HLS(INLINE off)
   HLS(PIPELINE II = 1)

@@ -22,6 +22,8 @@ constexpr int kScaleUnits = kSlots * kOutputLanes / 2;
 // output tiles of a pass (MULTIPLY4) or the steps of a nibble (MUX_ADD), one part each; with one input step and T > 1
 // (a static image) it is held and replayed for every step. The head sums its currents over the steps instead of firing.
 //
+// Parameters come first, II = 1: a word a cycle, into the memory of its lane.
+//
 // One iteration takes a step of four slots: II = 2. Two slots a cycle are needed where a 3x3 layer of 16 channels and
 // 1-bit codes makes the sums of 4 steps in 9 cycles. The recurrence of a membrane, a register, has two cycles: charge
 // (shift, one 36-bit sum, saturation), then fire and reset (compare, 16-bit subtraction). Scale and residual are
