@@ -5,7 +5,8 @@
 #include "hls_macros.hpp"
 #include "types.hpp"
 
-#if !defined(__SYNTHESIS__) && !defined(__VITIS_HLS__)
+#if defined(__SYNTHESIS__) || defined(__VITIS_HLS__) || defined(QSNN_EXACT_WIDTHS)
+#else
 #include <string.h>
 #endif
 
