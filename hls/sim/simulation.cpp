@@ -296,7 +296,11 @@ Channel::Channel(std::string name, size_t depth)
   const auto other_depth = timing.depth.find(name_);
   if (other_depth != timing.depth.end()) depth_ = other_depth->second;
   const auto latency = timing.latency.find(name_);
-  latency_ = latency != timing.latency.end() ? latency->second : timing.stream_latency;
+  if (latency != timing.latency.end()) {
+    latency_ = latency->second;
+  } else {
+    latency_ = timing.stream_latency + (name_ == "partial_sums" ? timing.tile_latency : 0);
+  }
 }
 
 Channel::Channel(Simulation& owner, std::string name)

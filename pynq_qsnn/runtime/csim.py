@@ -1,4 +1,4 @@
-"""The HLS kernel, compiled by g++, as a Python object: what a board runs, with the clocks of a simple event model.
+"""The HLS kernel, compiled by g++, as a Python object: what a board runs, with the clocks of an event model.
 
 :class:`KernelSimulation` is one kernel at its register file, streams and memory, the view of the emulated board.
 :class:`CsimExecutor` runs compiled programs on it: the same two calls, ``load`` and ``run``, as every executor.
