@@ -58,7 +58,7 @@ def array_cycles(fields: dict[str, int], frames: int, config: HardwareConfig) ->
         if not count:
             continue
         a_pass = _taps(fields) * max(quadruples * fields["chunks"] * phases, config.minimum_groups)
-        residual = quadruples * fields["num_steps"] * halves * _phases(fields["skip_stride"], config)
+        residual = quadruples * fields["skip_train_words"] * halves * _phases(fields["skip_stride"], config)
         compute += count * passes(fields) * a_pass
         if fields["skip_mode"]:
             compute += count * fields["output_tiles"] * residual

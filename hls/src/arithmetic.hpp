@@ -190,6 +190,12 @@ inline void extract_codes(const word_t& word, int bit, int bits, uint8_t code[kI
   }
 }
 
+// The code of a step from its byte of a train.
+inline uint8_t code_of_byte(uint8_t byte, int bit, int bits) {
+  HLS(INLINE)
+  return uint8_t(byte >> bit) & uint8_t((1 << bits) - 1);
+}
+
 // 16 codes, each at `bit` of its byte lane.
 inline word_t place_codes(const uint8_t code[kInputLanes], int bit) {
   HLS(INLINE)

@@ -43,12 +43,12 @@ inline void advance(Place& place, const Instruction& d) {
 //     for kernel row, kernel column, input tile:
 //       for quadruple of the block, chunk, phase:                          operand of 4 slots x 16 codes
 //     if residual:
-//       for quadruple of the block, step, output tile of the pass, half, phase:   residual of 4 slots x 32 codes
+//       for quadruple of the block, train word, output tile of the pass, half, phase:   residual of 4 slots x 32 bytes
 //
 // Phase: see bank_phases. A chunk is a code, or in mode MUX_ADD a nibble, read as if the train held codes of 4 bits.
 // The residual comes after the operands: the partial-sum stream holds a whole block, so `accumulate` finishes it
 // whatever the depth of the residual stream, and integrate or store take the residuals as they go. Sent first, a
-// replayed block (input step 1, up to block_groups * T residuals) would fill any residual stream and stop the operands
+// replayed block (input step 1, many steps) would fill any residual stream and stop the operands
 // behind it.
 //
 // II = 1: the recurrence is the counters' carry chain, compares against registers; addresses are feed-forward. Each
@@ -58,7 +58,8 @@ void feed(const Command c, const ActivationMemory activations, hls::stream<Opera
   const Instruction d = c.instruction;
   Tensor input = input_tensor(d);
   if (d.mode == hw::mode::kMuxAdd) input.bits = kNibbleBits;
-  const Tensor skip = skip_tensor(d);
+  Tensor skip = skip_tensor(d);
+  skip.bits = 8;  // whole words: one read serves all steps in it
   const bool has_residual = d.skip_mode != hw::skip::kNone;
   const int column_stride = d.column_stride, skip_stride = d.skip_stride;
   const int input_phases = bank_phases(column_stride), skip_phases = bank_phases(skip_stride);
@@ -74,7 +75,7 @@ void feed(const Command c, const ActivationMemory activations, hls::stream<Opera
   Operand operand;
   HLS(ARRAY_PARTITION variable = operand.code complete dim = 0)
   Residual residual;
-  HLS(ARRAY_PARTITION variable = residual.code complete dim = 0)
+  HLS(ARRAY_PARTITION variable = residual.byte complete dim = 0)
 
 send_codes:
   while (running) {
@@ -98,7 +99,7 @@ send_codes:
       for (int lane = 0; lane < kInputLanes; ++lane) {
         UNROLL
         operand.code[slot][lane] = code[slot][lane];
-        residual.code[slot][half * kInputLanes + lane] = code[slot][lane];
+        residual.byte[slot][half * kInputLanes + lane] = code[slot][lane];
       }
     }
     if (phase == phases - 1) {
@@ -117,7 +118,7 @@ send_codes:
     count(phase, phases, carry);
     count(half, in_residual ? kHalves : 1, carry);
     count(pass_tile, in_residual ? pass_tiles : 1, carry);
-    count(index, in_residual ? int(d.num_steps) : int(d.chunks), carry);
+    count(index, in_residual ? int(d.skip_train_words) : int(d.chunks), carry);
     if (carry) advance(place, d);
     count(quadruple, length, carry);
     const Place next_place = place;  // of the next block, where this block ends

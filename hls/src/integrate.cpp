@@ -5,8 +5,6 @@
 
 namespace {
 
-// Output tiles of a pass.
-constexpr int kPassTiles = 2;
 // Membranes that one cycle updates: half of the slots.
 constexpr int kScaleUnits = kSlots * kOutputLanes / 2;
 
@@ -51,7 +49,7 @@ load_parameters:
   }
 
   const bool head = d.head, leak_enable = d.leak_enable, to_zero = d.reset_mode == hw::reset::kZero;
-  const int leak_shift = d.leak_shift;
+  const int leak_shift = d.leak_shift, skip_bits = d.skip_bits;
   const uint8_t s_max = d.s_max;
   const bool replay = d.input_steps != d.num_steps, nibbles = d.mode == hw::mode::kMuxAdd && !replay;
   const bool has_residual = d.skip_mode == hw::skip::kCurrent;
@@ -65,15 +63,17 @@ load_parameters:
   int length = piece(remaining, d.block_quadruples);
   PartialSum sums;
   HLS(ARRAY_PARTITION variable = sums.sum complete dim = 0)
-  Residual residual;
-  HLS(ARRAY_PARTITION variable = residual.code complete dim = 0)
+  Residual residual[kPassTiles];
+  HLS(ARRAY_PARTITION variable = residual complete dim = 0)
 
 charge_fire_reset:
   while (remaining > 0) {
     HLS(LOOP_TRIPCOUNT min = 1 max = 500000 avg = 5000)
     PIPELINE(2);
     if (pass_tile == 0 && token_step == 0) sums = partial_sums.read();
-    if (has_residual) residual = current_residuals.read();
+    int residual_word, residual_bit;
+    train_place(step, skip_bits, residual_word, residual_bit);
+    if (has_residual && residual_bit == 0) residual[pass_tile] = current_residuals.read();
     const int part = nibbles ? token_step : pass_tile;
     Fired codes;
     HLS(ARRAY_PARTITION variable = codes.code complete dim = 0)
@@ -109,8 +109,8 @@ charge_fire_reset:
       if (has_residual) {
         for (int lane = 0; lane < kOutputLanes; ++lane) {
           UNROLL
-          input[lane] +=
-              skip_current(residual.code[slot][lane], p[lane].skip_multiplier, skip_half[lane], p[lane].skip_shift);
+          const uint8_t code = code_of_byte(residual[pass_tile].byte[slot][lane], residual_bit, skip_bits);
+          input[lane] += skip_current(code, p[lane].skip_multiplier, skip_half[lane], p[lane].skip_shift);
         }
       }
       for (int lane = 0; lane < kOutputLanes; ++lane) {

@@ -6,7 +6,7 @@
 namespace {
 
 // Channel tiles of a pass: up to two output tiles of two halves.
-constexpr int kPassHalves = 2 * kHalves;
+constexpr int kPassHalves = kPassTiles * kHalves;
 constexpr int kPairs = kSlots / 2;
 constexpr int kMaximumTrainWords = hw::kMaximumSteps;  // of 8-bit codes
 
@@ -59,13 +59,15 @@ inline word_t maximum_words(const word_t& a, const word_t& b, int bits) {
 void store_trains(const Command& c, hls::stream<Fired>& fired, hls::stream<Residual>& spike_residuals,
                   ActivationMemory activations, uint32_t& stored_words) {
   const Instruction& d = c.instruction;
-  const int skip_mode = d.skip_mode;
+  const int skip_mode = d.skip_mode, skip_bits = d.skip_bits;
   const bool has_residual = skip_mode == hw::skip::kSpike || skip_mode == hw::skip::kIand, pooled = d.pooled;
   const uint8_t skip_s_max = d.skip_s_max;
   const int bits = d.output_bits, train_words = d.output_train_words, width = d.stored_width;
   const int group_words = int(d.output_channel_tiles) * train_words;
   word_t train[kPassHalves][kSlots];
   HLS(ARRAY_PARTITION variable = train complete dim = 0)
+  Residual residual[kPassTiles];
+  HLS(ARRAY_PARTITION variable = residual complete dim = 0)
   word_t first_row[kPassHalves][kPairs][kMaximumTrainWords];
   HLS(ARRAY_PARTITION variable = first_row complete dim = 1)
   HLS(ARRAY_PARTITION variable = first_row complete dim = 2)
@@ -85,11 +87,10 @@ write_trains:
     PIPELINE(2);
     HLS(DEPENDENCE variable = activations type = inter dependent = false)
     const Fired codes = fired.read();
-    Residual residual;
-    HLS(ARRAY_PARTITION variable = residual.code complete dim = 0)
-    if (has_residual) residual = spike_residuals.read();
-    int word, bit;
+    int word, bit, residual_word, residual_bit;
     train_place(step, bits, word, bit);
+    train_place(step, skip_bits, residual_word, residual_bit);
+    if (has_residual && residual_bit == 0) residual[pass_tile] = spike_residuals.read();
     const bool full = bit + bits == 8 || step == int(d.num_steps) - 1;
     for (int half = 0; half < kHalves; ++half) {
       UNROLL
@@ -107,7 +108,8 @@ write_trains:
           UNROLL
           const int channel = half * kInputLanes + lane;
           const uint8_t s = codes.code[slot][channel];
-          code[lane] = has_residual ? add_residual(s, residual.code[slot][channel], skip_mode, skip_s_max) : s;
+          const uint8_t k = code_of_byte(residual[pass_tile].byte[slot][channel], residual_bit, skip_bits);
+          code[lane] = has_residual ? add_residual(s, k, skip_mode, skip_s_max) : s;
         }
         const word_t placed = place_codes(code, bit);
         grown[slot] = bit == 0 ? placed : word_t(train[pass_half][slot] | placed);

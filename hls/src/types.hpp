@@ -39,9 +39,9 @@ struct Operand {
   uint8_t code[kSlots][kInputLanes];
 };
 
-// Codes of the residual for one group of an output tile.
+// A train word of the residual for a quadruple and output tile: the codes of one or more steps, as they lie in memory.
 struct Residual {
-  uint8_t code[kSlots][kOutputLanes];
+  uint8_t byte[kSlots][kOutputLanes];
 };
 
 // Four rows of a weight tile: one int8 a byte, in MULTIPLY4 two int4 (low nibble: output lane 2 * row, high nibble the
@@ -55,6 +55,9 @@ struct WeightBeat {
 // tile's last use, so that its depth is the ring's size; `arrivals` has one token for each tile that is there.
 typedef WeightBeat WeightRing[hw::kWeightRingBeats];
 typedef bool TileToken;
+
+// Output tiles of 32 in a pass of the array, at most.
+constexpr int kPassTiles = 2;
 
 // Complete sums of one group. A part is the output tile of the pass in the multiplier modes (two in MULTIPLY4), the
 // step of the nibble in MUX_ADD (4, 2 or 1 of them for codes of 1, 2, 4 bits).

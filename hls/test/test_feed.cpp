@@ -57,12 +57,16 @@ void check_operand(const Memory& memory, const Instruction& d, const bench::Quad
   }
 }
 
-void check_residual(const Memory& memory, const Instruction& d, const bench::Quadruple& q, int step, int tile,
+void check_residual(const Memory& memory, const Instruction& d, const bench::Quadruple& q, int word, int tile,
                     const Residual& residual) {
   for (int slot = 0; slot < kSlots; ++slot) {
     for (int lane = 0; lane < kOutputLanes; ++lane) {
-      CHECK_EQUAL(residual.code[slot][lane],
-                  skip_code(memory, d, q.frame, q.row, q.group * kSlots + slot, tile * kOutputLanes + lane, step));
+      const int bits = d.skip_bits, codes = 8 / bits;
+      for (int k = 0; k < codes && word * codes + k < int(d.num_steps); ++k) {
+        CHECK_EQUAL(residual.byte[slot][lane] >> (k * bits) & ((1 << bits) - 1),
+                    skip_code(memory, d, q.frame, q.row, q.group * kSlots + slot, tile * kOutputLanes + lane,
+                              word * codes + k));
+      }
     }
   }
 }
@@ -91,11 +95,11 @@ void check_feed(const Instruction& d, int frames = 1) {
     }
     if (d.skip_mode == hw::skip::kNone) return;
     for (int q = first; q < first + length; ++q) {
-      for (int step = 0; step < int(d.num_steps); ++step) {
+      for (int word = 0; word < int(d.skip_train_words); ++word) {
         for (int h = 0; h < tiles; ++h) {
           Residual residual;
           CHECK(residuals.host_read(residual));
-          check_residual(*memory, d, bench::quadruple_at(d, q), step, int(d.output_first_tile) + tile + h, residual);
+          check_residual(*memory, d, bench::quadruple_at(d, q), word, int(d.output_first_tile) + tile + h, residual);
         }
       }
     }

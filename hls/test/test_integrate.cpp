@@ -96,16 +96,18 @@ void check_integrate(Instruction d, int tiles, int quadruples, int frames = 1) {
   bench::each_pass(c, [&](int, int length, int first_tile, int pass_tiles) {
     for (int q = 0; q < length; ++q) {
       const std::vector<int32_t> sums = send_sums(d, pass_tiles, streams);
+      Residual residual[kPassTiles];
       int64_t v[2][kSlots][kOutputLanes], logit[2][kOutputLanes] = {};
       for (int t = 0; t < steps; ++t) {
         for (int h = 0; h < pass_tiles; ++h) {
-          Residual residual;
+          const int bits = d.skip_bits, bit = bits ? t * bits % 8 : 0;
           for (int slot = 0; slot < kSlots; ++slot) {
             for (int lane = 0; lane < kOutputLanes; ++lane) {
               const Neuron& n = neurons[(first_tile + h) * kOutputLanes + lane];
-              residual.code[slot][lane] = uint8_t(bench::uniform(0, 255));
+              uint8_t& byte = residual[h].byte[slot][lane];
+              if (bit == 0) byte = uint8_t(bench::uniform(0, 255));
               const int64_t u = n.scale(sums[((t * pass_tiles + h) * size_t(kSlots) + slot) * kOutputLanes + lane]);
-              const int64_t extra = d.skip_mode == hw::skip::kCurrent ? n.residual(residual.code[slot][lane]) : 0;
+              const int64_t extra = d.skip_mode == hw::skip::kCurrent ? n.residual(byte >> bit & ((1 << bits) - 1)) : 0;
               const int64_t before = t == 0 ? n.initial : v[h][slot][lane];
               const int64_t leak = d.leak_enable ? before >> int(d.leak_shift) : 0;
               const int64_t charged = Neuron::clip(before - leak + u + extra);
@@ -115,7 +117,7 @@ void check_integrate(Instruction d, int tiles, int quadruples, int frames = 1) {
               if (slot == 0) logit[h][lane] += u;
             }
           }
-          if (d.skip_mode == hw::skip::kCurrent) streams.residuals.host_write(residual);
+          if (d.skip_mode == hw::skip::kCurrent && bit == 0) streams.residuals.host_write(residual[h]);
         }
       }
       for (int h = 0; d.head && h < pass_tiles; ++h) {
@@ -156,6 +158,7 @@ void check_neurons(int array_mode, int input_bits) {
     d.leak_shift = 1 + mode;
     d.reset_mode = mode >> 1 & 1;
     d.skip_mode = mode & 4 ? hw::skip::kCurrent : hw::skip::kNone;
+    d.skip_bits = 1 << (mode & 3);
     check_integrate(d, 1 + mode % 3, 1 + 5 * (mode % 3), 1 + (mode & 1));
   }
 }
@@ -177,6 +180,7 @@ TEST(integrate_replays_the_sums_of_a_static_image) {
     d.leak_shift = 1;
     check_integrate(d, 2, 37);
     d.skip_mode = hw::skip::kCurrent;
+    d.skip_bits = 2;
     check_integrate(d, 1, 3, 2);
   }
   check_integrate(neuron_instruction(hw::mode::kMuxAdd, 5, 1, 1, 3), 1, 3);  // one step of the nibble's four

@@ -46,20 +46,23 @@ void send_tokens(const Command& c, hls::stream<Fired>& fired, hls::stream<Residu
   bench::each_pass(c, [&](int first, int length, int first_tile, int pass_tiles) {
     for (int index = first; index < first + length; ++index) {
       const bench::Quadruple q = bench::quadruple_at(d, index);
+      Residual residual[kPassTiles];
       for (int t = 0; t < int(d.num_steps); ++t) {
         for (int h = 0; h < pass_tiles; ++h) {
           Fired token;
-          Residual residual;
+          const int bits = d.skip_bits, bit = bits ? t * bits % 8 : 0;
           for (int slot = 0; slot < kSlots; ++slot) {
             for (int lane = 0; lane < kOutputLanes; ++lane) {
               const int s = token.code[slot][lane] = uint8_t(bench::uniform(0, largest));
-              const int k = residual.code[slot][lane] = uint8_t(bench::uniform(0, largest));
+              uint8_t& byte = residual[h].byte[slot][lane];
+              if (bit == 0) byte = uint8_t(bench::uniform(0, 255));
+              const int k = byte >> bit & ((1 << bits) - 1);
               maps.at(q.frame, q.row, q.group * kSlots + slot, (first_tile + h) * kOutputLanes + lane, t) =
                   with_residual(d.skip_mode, s, k, d.skip_s_max);
             }
           }
           fired.host_write(token);
-          if (d.skip_mode != hw::skip::kNone) residuals.host_write(residual);
+          if (d.skip_mode != hw::skip::kNone && bit == 0) residuals.host_write(residual[h]);
         }
       }
     }
@@ -86,6 +89,7 @@ void check_store(const StoreCase& shape) {
   bench::set_mode(d, shape.mode);
   bench::set_blocks(d);
   d.skip_mode = shape.skip;
+  d.skip_bits = shape.skip == hw::skip::kIand ? 1 : shape.bits;
   d.skip_s_max = shape.bits > 1 ? (1 << shape.bits) - 2 : 1;
   const Command c = bench::command_of(d, shape.frames);
   const word_t untouched = ~word_t(0);
