@@ -18,6 +18,7 @@ from ..packing import FrameFold, frame_fold, frame_tensor, sources
 LARGEST_MAP = (
     2 ** min(f.bits for f in INSTRUCTION if f.name.endswith(("_height", "_width")) and "kernel" not in f.name) - 1
 )
+LARGEST_STRIDE = 2 ** next(f.bits for f in INSTRUCTION if f.name == "column_stride") - 1
 
 
 @dataclass(frozen=True)
@@ -113,19 +114,20 @@ class _Graph:
     def _pool(self, layer: Pool) -> Operation:
         if self._is_flattened(layer.source):
             raise CapacityError(f"{layer.name}: the overlay cannot pool a flattened map")
-        if layer.kernel > self.config.maximum_kernel or layer.stride >= 16:
+        tensor = self.network.tensors[layer.name]
+        stride = layer.stride if max(tensor.shape[1:]) > 1 else 1  # one window does not move
+        if layer.kernel > self.config.maximum_kernel or stride > LARGEST_STRIDE:
             raise CapacityError(
                 f"{layer.name}: window {layer.kernel}, stride {layer.stride}; "
-                f"the overlay pools windows up to {self.config.maximum_kernel} with strides below 16"
+                f"the overlay pools windows up to {self.config.maximum_kernel} with strides up to {LARGEST_STRIDE}"
             )
-        tensor = self.network.tensors[layer.name]
         return Operation(
             **self._common(layer),
             tensor=tensor,
             computed=tensor.shape[1:],
             kernel=(layer.kernel, layer.kernel),
-            row_stride=layer.stride,
-            column_stride=layer.stride,
+            row_stride=stride,
+            column_stride=stride,
         )
 
     def _weighted(self, layer) -> Operation:

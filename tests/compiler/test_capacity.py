@@ -59,7 +59,7 @@ def wide(num_steps, height, channels, *layers) -> Network:
         ),
         (
             lambda: Network("pool", image(1, 20), 1, (Pool("p", INPUT, "maximum", 17, 17), head("p", 1))),
-            "p: window 17, stride 17; the overlay pools windows up to 16 with strides below 16",
+            "p: window 17, stride 17; the overlay pools windows up to 16 with strides up to 15",
         ),
     ],
 )
