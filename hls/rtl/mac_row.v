@@ -28,10 +28,12 @@ module mac_row (
   // ---- mode of the item in each cycle ------------------------------------------------------------------------------
   localparam MODE_STAGES = 11;
   (* max_fanout = 64 *) reg [MODE_STAGES:1] is_q, is_m;
+  (* max_fanout = 64 *) reg not_w;  // in cycle 7
   always @(posedge clk)
     if (ce) begin
       is_q <= {is_q[MODE_STAGES-1:1], mode == MULTIPLY4};
       is_m <= {is_m[MODE_STAGES-1:1], mode == MUX_ADD};
+      not_w <= is_q[6] | is_m[6];
     end
 
   // ---- input registers and the skew of the positions ---------------------------------------------------------------
@@ -205,7 +207,7 @@ module mac_row (
         reg [18:0] early_low, early_high;
         always @(posedge clk)
           if (ce) begin
-            if (is_q[7] | is_m[7]) begin
+            if (not_w) begin
               early_low  <= REST;
               early_high <= REST;
             end else begin
