@@ -10,6 +10,7 @@
 #include "test_core.cpp"
 #include "test_feed.cpp"
 #include "test_fetch.cpp"
+#include "test_hostile.cpp"
 #include "test_integrate.cpp"
 #include "test_mac_row.cpp"
 #include "test_pool.cpp"

@@ -14,12 +14,12 @@ int64_t work_of(const Instruction& d, int frames) {
 // One field takes another value: near its old one, a power of two, or any.
 void change_field(Instruction& d) {
   int wanted = int(bench::uniform(0, 66));
-#define CHANGE_FIELD(member, name)                                                               \
-  if (wanted-- == 0) {                                                                           \
-    const int64_t old = int64_t(d.member.to_uint64());                                           \
-    const int64_t values[] = {old + 1, old - 1, 2 * old, old / 2, int64_t(1) << bench::uniform(0, 31), \
-                              bench::uniform(0, 0xFFFFFFFF)};                                    \
-    d.member = uint64_t(values[bench::uniform(0, 5)]);                                           \
+#define CHANGE_FIELD(member, name)                                                                               \
+  if (wanted-- == 0) {                                                                                           \
+    const int64_t old = int64_t(d.member.to_uint64());                                                           \
+    const int64_t values[] = {                                                                                   \
+        old + 1, old - 1, 2 * old, old / 2, int64_t(1) << bench::uniform(0, 31), bench::uniform(0, 0xFFFFFFFF)}; \
+    d.member = uint64_t(values[bench::uniform(0, 5)]);                                                           \
   }
   INSTRUCTION_FIELDS(CHANGE_FIELD)
 #undef CHANGE_FIELD
