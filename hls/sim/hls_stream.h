@@ -23,6 +23,7 @@ class stream<T, 0> : public sim::Channel {
  public:
   stream() : stream("unnamed") {}
   explicit stream(const char* name) : stream(name, 2) {}
+  stream(const char* name, size_t depth) : Channel(name, depth) {}
   // A stream with the host at one end, without bound.
   stream(sim::Simulation& owner, const char* name) : Channel(owner, name) {}
 
@@ -69,9 +70,6 @@ class stream<T, 0> : public sim::Channel {
     head_ = fill_ = 0;
     reader_ = writer_ = nullptr;
   }
-
- protected:
-  stream(const char* name, size_t depth) : Channel(name, depth) {}
 
  private:
   struct Token {

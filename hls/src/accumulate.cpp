@@ -130,15 +130,15 @@ inline void arrange(int mode, int bits, const int32_t row_sum[kArrayRows][kParts
 // The multiplier array: 8 rows of 128 DSP48E2, each 4 output lanes (8 in MULTIPLY4) x 16 input lanes x 4 slots. A tap
 // lasts at least kMinimumGroups cycles, in which the next tap's weight tile arrives beat by beat, row by row, in the
 // shadow registers. Operands and mode go from row to row through registers: a broadcast to 1,024 DSPs would not meet
-// timing. What the first rows found waits for the last one, while it is still narrow (21 bits). Parts of a token that
-// the mode does not name are left open.
+// timing. What the first rows found waits for the last one, while it is still narrow (21 bits). Parts that
+// the mode does not name have no token.
 //
 // II = 1: a sum is updated once a tap, so the distance of its recurrence is the length of a tap, at least
 // kMinimumGroups = 8 iterations, while its read, one 32-bit sum and its write take three; the rows and what is made of
 // their sums lie before it, feed-forward. Each sum memory (one for each part, slot and lane, block_groups deep) has one
 // read and one write a cycle. Operands and weights are one stream read each.
 void accumulate(const Command c, hls::stream<Operand>& operands, hls::stream<WeightBeat>& weights,
-                hls::stream<PartialSum>& partial_sums) {
+                hls::stream<PartialSum> partial_sums[kParts]) {
   const Instruction d = c.instruction;
   int32_t sum[hw::kBlockGroups][kParts][kSlots][kOutputLanes];
   HLS(ARRAY_PARTITION variable = sum complete dim = 2)
@@ -151,7 +151,7 @@ void accumulate(const Command c, hls::stream<Operand>& operands, hls::stream<Wei
 
   const int mode = d.mode;
   const int plane_bits = mode == hw::mode::kMuxAdd ? int(d.input_bits) : 1;  // 1: parts stay what they are
-  const int parts = mode == hw::mode::kMuxAdd ? steps_of_nibble(plane_bits) : tiles_of_pass(d);
+  const int parts = parts_of(d);
   const int taps = taps_of(d), passes = passes_of(d), blocks = c.blocks;
   const int full = int(d.block_quadruples) * int(d.chunks);
   const int rest = (quadruples_of(c) - (blocks - 1) * int(d.block_quadruples)) * int(d.chunks);
@@ -195,22 +195,22 @@ multiply_accumulate:
         if (row + 1 < kArrayRows) forward(row_operands);
       }
       arrange(mode, plane_bits, found, group_sum);
-      PartialSum result;
-      HLS(ARRAY_PARTITION variable = result.sum complete dim = 0)
       for (int part = 0; part < kParts; ++part) {
         UNROLL
+        if (part >= parts) continue;
+        PartialSum result;
+        HLS(ARRAY_PARTITION variable = result.sum complete dim = 0)
         for (int slot = 0; slot < kSlots; ++slot) {
           UNROLL
-          if (part >= parts) continue;
           for (int lane = 0; lane < kOutputLanes; ++lane) {
             UNROLL
             const int32_t before = tap == 0 ? 0 : sum[group][part][slot][lane];
-            result.sum[part][slot][lane] = before + group_sum[part][slot][lane];
-            sum[group][part][slot][lane] = result.sum[part][slot][lane];
+            result.sum[slot][lane] = before + group_sum[part][slot][lane];
+            sum[group][part][slot][lane] = result.sum[slot][lane];
           }
         }
+        if (last_tap) partial_sums[part].write(result);
       }
-      if (last_tap) partial_sums.write(result);
     }
 
     bool carry = true;

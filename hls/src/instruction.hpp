@@ -1,6 +1,7 @@
 // An instruction as named fields. Widths and places come from hw_spec.hpp; only the list of names stands here.
 #pragma once
 
+#include "arithmetic.hpp"
 #include "types.hpp"
 
 // X(member, name of its constants)
@@ -96,6 +97,11 @@ inline int tiles_of_pass(const Instruction& d) { return d.mode == hw::mode::kMul
 
 inline int passes_of(const Instruction& d) {
   return d.mode == hw::mode::kMultiply4 ? (int(d.output_tiles) + 1) / 2 : int(d.output_tiles);
+}
+
+// Parts that the partial sum of a group has: steps of a nibble, or output tiles of the pass.
+inline int parts_of(const Instruction& d) {
+  return d.mode == hw::mode::kMuxAdd ? steps_of_nibble(d.input_bits) : tiles_of_pass(d);
 }
 
 // Beats of all tiles of the layer in the weight ring.

@@ -27,7 +27,7 @@ constexpr int kScaleUnits = kSlots * kOutputLanes / 2;
 // (shift, one 36-bit sum, saturation), then fire and reset (compare, 16-bit subtraction). Scale and residual are
 // feed-forward. An iteration scales 128 sums and may take two cycles for it, so 64 units of two DSPs do; ALLOCATION
 // says so, because the tool would rather have 128. The logits' recurrence is one selected 32-bit sum.
-void integrate(const Command c, hls::stream<word_t>& parameters, hls::stream<PartialSum>& partial_sums,
+void integrate(const Command c, hls::stream<word_t>& parameters, hls::stream<PartialSum> partial_sums[kParts],
                hls::stream<Residual>& current_residuals, hls::stream<Fired>& fired, hls::stream<Logits>& logits) {
   HLS(ALLOCATION function instances = scale limit = kScaleUnits)
   HLS(ALLOCATION function instances = skip_current limit = kScaleUnits)
@@ -54,15 +54,16 @@ load_parameters:
   const bool replay = d.input_steps != d.num_steps, nibbles = d.mode == hw::mode::kMuxAdd && !replay;
   const bool has_residual = d.skip_mode == hw::skip::kCurrent;
   const int last_step = int(d.num_steps) - 1;
-  const int token_steps = nibbles ? steps_of_nibble(d.input_bits) : replay ? int(d.num_steps) : 1;
+  const int parts = parts_of(d);
+  const int token_steps = nibbles ? parts : replay ? int(d.num_steps) : 1;
   int pass_tile = 0, step = 0, quadruple = 0;
   int token_step = 0;  // step since the last token
   int first_tile = 0;  // of the pass
   int pass_tiles = piece(d.output_tiles, tiles_of_pass(d));
   int remaining = quadruples_of(c);
   int length = piece(remaining, d.block_quadruples);
-  PartialSum sums;
-  HLS(ARRAY_PARTITION variable = sums.sum complete dim = 0)
+  PartialSum sums[kParts];
+  HLS(ARRAY_PARTITION variable = sums complete dim = 0)
   Residual residual[kPassTiles];
   HLS(ARRAY_PARTITION variable = residual complete dim = 0)
 
@@ -70,7 +71,12 @@ charge_fire_reset:
   while (remaining > 0) {
     HLS(LOOP_TRIPCOUNT min = 1 max = 500000 avg = 5000)
     PIPELINE(2);
-    if (pass_tile == 0 && token_step == 0) sums = partial_sums.read();
+    if (pass_tile == 0 && token_step == 0) {
+      for (int part = 0; part < kParts; ++part) {
+        UNROLL
+        if (part < parts) sums[part] = partial_sums[part].read();
+      }
+    }
     int residual_word, residual_bit;
     train_place(step, skip_bits, residual_word, residual_bit);
     if (has_residual && residual_bit == 0) residual[pass_tile] = current_residuals.read();
@@ -96,7 +102,7 @@ charge_fire_reset:
       HLS(ARRAY_PARTITION variable = input complete)
       for (int lane = 0; lane < kOutputLanes; ++lane) {
         UNROLL
-        input[lane] = scale(sums.sum[part][slot][lane], p[lane].multiplier, half[lane], p[lane].shift, p[lane].bias);
+        input[lane] = scale(sums[part].sum[slot][lane], p[lane].multiplier, half[lane], p[lane].shift, p[lane].bias);
       }
       if (slot == 0) {
         for (int lane = 0; lane < kOutputLanes; ++lane) {

@@ -9,7 +9,7 @@ void run_layer(const Command c, hls::stream<word_t>& parameters, const WeightRin
   REGION(run_layer);
   STREAM(Operand, operands, kOperandDepth);
   STREAM(WeightBeat, held_weights, kHeldWeightDepth);
-  STREAM(PartialSum, partial_sums, kPartialSumDepth);
+  STREAM_OF_PARTS(PartialSum, partial_sums, kPartialSumDepth);
   STREAM(Residual, current_residuals, kResidualDepth);
   STREAM(Residual, spike_residuals, kResidualDepth);
   STREAM(Fired, fired, kFiredDepth);

@@ -63,9 +63,12 @@ constexpr int kPassTiles = 2;
 // step of the nibble in MUX_ADD (4, 2 or 1 of them for codes of 1, 2, 4 bits).
 constexpr int kParts = 4;
 
+// One part: 4,096 bits, as many as Vitis HLS allows in a token.
 struct PartialSum {
-  int32_t sum[kParts][kSlots][kOutputLanes];
+  int32_t sum[kSlots][kOutputLanes];
 };
+
+static_assert(sizeof(PartialSum) * 8 <= 4096, "a token of a stream holds 4,096 bits at most");
 
 // Codes that a quadruple fired in one step.
 struct Fired {

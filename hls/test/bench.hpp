@@ -8,6 +8,7 @@
 
 #include "programs.hpp"
 #include "simulation.hpp"
+#include "types.hpp"
 
 namespace bench {
 
@@ -88,6 +89,35 @@ void each_pass(const Command& c, Visit visit) {
     }
   }
 }
+
+// The streams of the parts of partial sums, with the host at one end.
+struct Parts {
+  PartialSum part[kParts];
+};
+
+struct PartialSums {
+  explicit PartialSums(sim::Simulation& simulation)
+      : streams{{simulation, "partial_sums"},
+                {simulation, "partial_sums"},
+                {simulation, "partial_sums"},
+                {simulation, "partial_sums"}} {}
+
+  // The oldest token of the first `count` streams.
+  bool read(int count, Parts& parts) {
+    for (int i = 0; i < count; ++i) {
+      if (!streams[i].host_read(parts.part[i])) return false;
+    }
+    return true;
+  }
+
+  size_t host_size() const {
+    size_t tokens = 0;
+    for (const auto& stream : streams) tokens += stream.host_size();
+    return tokens;
+  }
+
+  hls::stream<PartialSum> streams[kParts];
+};
 
 }  // namespace bench
 

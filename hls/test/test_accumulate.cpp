@@ -61,7 +61,7 @@ void check_accumulate(const SumCase& shape, bool extreme) {
   sim::Simulation simulation;
   hls::stream<Operand> operands(simulation, "operands");
   hls::stream<WeightBeat> weights(simulation, "weights");
-  hls::stream<PartialSum> partial_sums(simulation, "partial_sums");
+  bench::PartialSums partial_sums(simulation);
   std::vector<int64_t> expected;  // [group][code][slot][lane]
   bench::each_pass(c, [&](int, int length, int, int) {
     const int groups = length * int(d.chunks);
@@ -87,15 +87,15 @@ void check_accumulate(const SumCase& shape, bool extreme) {
     }
     expected.insert(expected.end(), sums.begin(), sums.end());
   });
-  bench::run(simulation, [&] { accumulate(c, operands, weights, partial_sums); });
+  bench::run(simulation, [&] { accumulate(c, operands, weights, partial_sums.streams); });
 
   CHECK_EQUAL(operands.host_size() + weights.host_size(), 0);
   size_t i = 0;
-  for (PartialSum found; partial_sums.host_read(found);) {
+  for (bench::Parts found; partial_sums.read(parts_of(d), found);) {
     for (int k = 0; k < codes; ++k) {
       for (int slot = 0; slot < kSlots; ++slot) {
         for (int lane = 0; lane < lanes; ++lane) {
-          CHECK_EQUAL(found.sum[k + lane / kOutputLanes][slot][lane % kOutputLanes], expected[i++]);
+          CHECK_EQUAL(found.part[k + lane / kOutputLanes].sum[slot][lane % kOutputLanes], expected[i++]);
         }
       }
     }

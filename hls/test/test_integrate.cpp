@@ -44,7 +44,7 @@ int32_t random_sum() {
 struct Streams {
   sim::Simulation simulation;
   hls::stream<word_t> parameters{simulation, "parameters"};
-  hls::stream<PartialSum> sums{simulation, "partial_sums"};
+  bench::PartialSums sums{simulation};
   hls::stream<Residual> residuals{simulation, "current_residuals"};
   hls::stream<Fired> fired{simulation, "fired"};
   hls::stream<Logits> logits{simulation, "logits"};
@@ -62,18 +62,18 @@ std::vector<int32_t> send_sums(const Instruction& d, int tiles, Streams& streams
     }
   }
   for (int chunk = 0; chunk < int(d.chunks); ++chunk) {
-    PartialSum token;
-    for (int part = 0; part < kParts; ++part) {
+    for (int part = 0; part < parts_of(d); ++part) {
+      PartialSum token;
       const int step = nibbles ? chunk * codes + part : chunk, tile = nibbles ? 0 : part;
       const bool used = tile < tiles && step < input_steps && (!nibbles || part < codes);
       for (int slot = 0; slot < kSlots; ++slot) {
         for (int lane = 0; lane < kOutputLanes; ++lane) {
-          token.sum[part][slot][lane] =
+          token.sum[slot][lane] =
               used ? sums[((step * tiles + tile) * size_t(kSlots) + slot) * kOutputLanes + lane] : random_sum();
         }
       }
+      streams.sums.streams[part].host_write(token);
     }
-    streams.sums.host_write(token);
   }
   return sums;
 }
@@ -125,8 +125,9 @@ void check_integrate(Instruction d, int tiles, int quadruples, int frames = 1) {
       }
     }
   });
-  bench::run(streams.simulation,
-             [&] { integrate(c, streams.parameters, streams.sums, streams.residuals, streams.fired, streams.logits); });
+  bench::run(streams.simulation, [&] {
+    integrate(c, streams.parameters, streams.sums.streams, streams.residuals, streams.fired, streams.logits);
+  });
 
   CHECK_EQUAL(streams.parameters.host_size() + streams.sums.host_size() + streams.residuals.host_size(), 0);
   size_t i = 0;
