@@ -8,6 +8,11 @@
 #include <set>
 #include <stdexcept>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+
 namespace sim {
 
 namespace {
@@ -68,6 +73,10 @@ void* map_stack() {
 class Fiber {
  public:
   ucontext_t context;
+  // What AddressSanitizer must know of the stack; of the scheduler's, it tells when it has been left.
+  const void* stack_bottom = nullptr;
+  size_t stack_bytes = 0;
+  void* fake_stack = nullptr;
   std::string name;
   std::function<void()> body;
   uint64_t clock = 0;
@@ -83,9 +92,19 @@ class Fiber {
   bool started = false;
   bool finished = false;
 
+  // Leave this fiber for another, for good if it has finished; returns when somebody comes back.
+  void switch_to(Fiber& other) {
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_start_switch_fiber(finished ? nullptr : &fake_stack, other.stack_bottom, other.stack_bytes);
+#endif
+    swapcontext(&context, &other.context);
+    arrive();
+  }
+
   static void enter() {
     Simulation& simulation = current();
     Fiber& fiber = *simulation.running_;
+    fiber.arrive();
     try {
       fiber.body();
       if (fiber.port) fiber.port->check_idle();
@@ -107,7 +126,19 @@ class Fiber {
       joined_by->latest_ = std::max(joined_by->latest_, simulation.clock);
       if (--joined_by->unfinished_ == 0) simulation.wake(joined_by->parent_);
     }
-    swapcontext(&context, &simulation.scheduler_->context);
+    switch_to(*simulation.scheduler_);
+  }
+
+  // Stages are entered from the scheduler alone, which may run on another thread each time.
+  void arrive() {
+#ifdef __SANITIZE_ADDRESS__
+    if (stack) {
+      Fiber& scheduler = *current().scheduler_;
+      __sanitizer_finish_switch_fiber(fake_stack, &scheduler.stack_bottom, &scheduler.stack_bytes);
+    } else {
+      __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+    }
+#endif
   }
 };
 
@@ -136,7 +167,11 @@ Fiber* Simulation::spawn(const std::string& name, std::function<void()> body, ui
   const auto interval = timing.interval.find(name);
   if (interval != timing.interval.end()) fiber->interval = interval->second;
   getcontext(&fiber->context);
-  fiber->context.uc_stack.ss_sp = static_cast<char*>(fiber->stack) + kGuardBytes;
+  fiber->stack_bottom = fiber->context.uc_stack.ss_sp = static_cast<char*>(fiber->stack) + kGuardBytes;
+  fiber->stack_bytes = kStackBytes;
+#ifdef __SANITIZE_ADDRESS__
+  __asan_unpoison_memory_region(fiber->stack_bottom, kStackBytes);  // frames of the fiber before never returned
+#endif
   fiber->context.uc_stack.ss_size = kStackBytes;
   fiber->context.uc_link = nullptr;
   makecontext(&fiber->context, &Fiber::enter, 0);
@@ -200,7 +235,7 @@ void Simulation::resume(Fiber* fiber) {
   fiber->blocked_on = nullptr;
   clock = fiber->clock;
   interval_ = fiber->interval;
-  swapcontext(&scheduler_->context, &fiber->context);
+  scheduler_->switch_to(*fiber);
   fiber->clock = clock;
   running_ = nullptr;
   set_current(outer);
@@ -208,7 +243,7 @@ void Simulation::resume(Fiber* fiber) {
 
 void Simulation::suspend() {
   Fiber* const fiber = running_;
-  swapcontext(&fiber->context, &scheduler_->context);
+  fiber->switch_to(*scheduler_);
   if (cancelling_) throw Cancelled();
 }
 

@@ -109,7 +109,7 @@ TEST(planes_combine_to_codes) {
     combine_planes(bits, plane, part);
     for (int i = 0; i < kParts; ++i) {
       int64_t expected = 0;
-      for (int p = 0; p < bits && i * bits + p < kParts; ++p) expected += int64_t(plane[i * bits + p]) << p;
+      for (int p = 0; p < bits && i * bits + p < kParts; ++p) expected += int64_t(plane[i * bits + p]) * (1 << p);
       CHECK_EQUAL(part[i], expected);
     }
   }

@@ -194,9 +194,9 @@ TEST(store_sends_logits_with_tlast_after_the_last_frame) {
           for (int lane = 0; lane < kOutputLanes; ++lane) token.sum[lane] = -1 - 1000 * frame - first - lane;
           logits.host_write(token);
         }
-        Bank* const no_memory = nullptr;
+        word_t(*const no_memory)[kBankWords] = nullptr;
         uint32_t stored = 0;
-        bench::run(simulation, [&] { store(c, fired, logits, residuals, no_memory->words, results, stored); });
+        bench::run(simulation, [&] { store(c, fired, logits, residuals, no_memory, results, stored); });
 
         const int beats = bench::divide_up(classes, 4);
         CHECK_EQUAL(stored, frames * beats);
