@@ -59,9 +59,10 @@ def test_kernel_sources_stay_synthesizable():
 @pytest.mark.parametrize(
     "version, variables, refusal",
     [
-        ("2023.2", {}, None),
-        ("2024.2.1", {"XILINX_HLS": "/tools/Vitis_HLS/2022.2"}, None),
-        ("2022.2", {"XILINX_HLS": "/tools/Vitis_HLS/2023.2"}, "this is Vitis HLS 2022.2"),
+        ("2022.2", {}, None),
+        ("2023.1", {}, None),
+        ("2024.2.1", {"XILINX_HLS": "/tools/Vitis_HLS/2022.1"}, None),
+        ("2022.1", {"XILINX_HLS": "/tools/Vitis_HLS/2023.2"}, "this is Vitis HLS 2022.1; use 2022.2, 2023.1, 2023.2,"),
         ("2025.1", {}, "this is Vitis HLS 2025.1"),
         ("", {"XILINX_HLS": "/tools/Vitis_HLS/2023.2"}, None),
         ("", {"XILINX_VITIS": "/tools/Vitis/2024.2"}, None),
@@ -86,6 +87,20 @@ def test_csynth_script(version, variables, refusal):
     added = re.findall(r"add_files \S*/(\w+)\.cpp -cflags", done.stdout)
     sources = {path.stem for path in (HLS / "src").glob("*.cpp")}
     assert sorted(added) == sorted(sources - boxes) and boxes < sources
+
+
+def test_one_list_of_releases():
+    """Kernel and bitstream are made with the same release; what is said of it elsewhere names the ends of the list."""
+    root = HLS.parent
+    lists = [
+        re.findall(r"^set accepted {(.*)}$", (root / script).read_text(), re.MULTILINE)
+        for script in ("hls/csynth.tcl", "overlays/kv260/build.tcl")
+    ]
+    assert len(lists[0]) == 1 and lists[0] == lists[1]
+    releases = lists[0][0].split()
+    for document in ("README.md", "hls/README.md", "pynq_qsnn/doctor.py"):
+        named = re.findall(r"(20\d\d\.\d) - (20\d\d\.\d)", (root / document).read_text())
+        assert set(named) == {(releases[0], releases[-1])}, document
 
 
 @pytest.mark.parametrize(

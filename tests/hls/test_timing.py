@@ -184,7 +184,7 @@ def test_streams_that_only_smooth_move_nothing(timed, base, stream):
 
 def test_the_latency_of_the_array_is_paid_once_a_layer(timed, base):
     row = json.loads(resource("hls/rtl/qsnn_mac_row.json").read_text())["rtl_performance"]
-    latency = int(row["latency"])  # as Verilator measures it, see test_rtl.py
+    latency = int(row["latency"])  # as Verilator measures it, see test_mac_row.py
     assert np.array_equal(timed({"tile_latency": latency}).log, base.log)
     for clocks in (0, 40):
         other = timed({"tile_latency": latency + clocks})
