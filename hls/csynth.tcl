@@ -1,7 +1,7 @@
 # C simulation, C synthesis and IP export of the kernel:  make csynth
 # (that is: vitis-run --mode hls --tcl csynth.tcl, or vitis_hls -f csynth.tcl)
 #
-# Vitis HLS 2023.2 to 2024.2. Part and clock come from the overlay's config.json. Writes the IP below
+# Releases: those of `accepted` below. Part and clock come from the overlay's config.json. Writes the IP below
 # qsnn_project/solution/impl/ip, where overlays/kv260/build.tcl looks for it. Untested: see README.md.
 set here [file dirname [file normalize [info script]]]
 set config_file [file join $here .. overlays kv260 config.json]
@@ -13,7 +13,7 @@ proc fail {message} {
 
 # From the tool, or from the folder that its settings script names: not every way to start it has the command.
 proc tool_version {} {
-  set pattern {\d{4}\.\d(\.\d+)?}
+  set pattern {\d{4}\.\d+(\.\d+)?}
   if {![catch {version -short} answer] && [regexp $pattern $answer found]} {
     return $found
   }
@@ -26,8 +26,10 @@ proc tool_version {} {
     source the tool's settings64.sh"
 }
 set tool_version [tool_version]
-if {![regexp {^(2023\.2|2024\.[12])} $tool_version]} {
-  fail "this is Vitis HLS $tool_version; use 2023.2, 2024.1 or 2024.2"
+# The same as in overlays/kv260/build.tcl: kernel and bitstream come from one release.
+set accepted {2022.2 2023.1 2023.2 2024.1 2024.2}
+if {![regexp {^\d+\.\d+} $tool_version release] || $release ni $accepted} {
+  fail "this is Vitis HLS $tool_version; use [join [lrange $accepted 0 end-1] {, }] or [lindex $accepted end]"
 }
 
 # One "key": value of a flat JSON file; values are a string or a number.

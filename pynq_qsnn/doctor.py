@@ -121,5 +121,5 @@ def _board() -> Check:
 
 def _bitstream() -> Check:
     path = resource("overlays", "kv260", "qsnn_kv260.bit")
-    remedy = "make -C overlays/kv260   (needs Vitis HLS and Vivado 2023.2 - 2024.2), or use the emulated board"
+    remedy = "make -C overlays/kv260   (needs Vitis HLS and Vivado 2022.2 - 2024.2), or use the emulated board"
     return Check("bitstream", path.exists(), str(path) if path.exists() else "not built", remedy, optional=True)
