@@ -28,6 +28,8 @@
 #define WRITE_BURST(memory, words)
 // Second statement of that loop's body: each iteration moves one word.
 #define BEAT
+// Before an inner loop that is unrolled in the fabric.
+#define VECTOR_LOOP
 #define KERNEL_STATIC static
 
 #else
@@ -56,6 +58,8 @@
 #define READ_BURST(memory, words) sim::begin_read(memory, words)
 #define WRITE_BURST(memory, words) sim::begin_write(memory, words)
 #define BEAT sim::beat()
+// g++ shall vectorize the loop, which it cannot once it has unrolled it.
+#define VECTOR_LOOP _Pragma("GCC unroll 1")
 // Kernels of two threads must not share what is one memory in the fabric.
 #define KERNEL_STATIC static thread_local
 

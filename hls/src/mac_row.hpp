@@ -13,13 +13,6 @@
 
 #include "arithmetic.hpp"
 
-// Before an inner loop: g++ shall vectorize it, which it cannot once it has unrolled it.
-#if defined(__SYNTHESIS__) || defined(__VITIS_HLS__)
-#define VECTOR_LOOP
-#else
-#define VECTOR_LOOP _Pragma("GCC unroll 1")
-#endif
-
 constexpr int kMacRows = 4;
 constexpr int kMacPairs = kSlots / 2;
 // Packed products that share an input lane: [slot pair][row].

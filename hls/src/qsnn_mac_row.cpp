@@ -18,6 +18,7 @@ inline void sums_to_word(const int32_t sum[kSlots][kMacRows], mac_sums_t& word) 
 
 }  // namespace
 
+// II = 1: the row of Verilog takes a group every cycle, nothing returns in it.
 void qsnn_mac_row(mac_mode_t mode, mac_operands_t operands, mac_weights_t weights, mac_sums_t* part0, mac_sums_t* part1,
                   mac_sums_t* part2, mac_sums_t* part3) {
   HLS(PIPELINE II = 1)
