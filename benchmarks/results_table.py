@@ -3,15 +3,12 @@
     python benchmarks/results_table.py            # writes docs/results.md; tests compare it
 
 Reads results/exactness_*.json (benchmarks/exactness.py), results/board_*.json (pynq-qsnn run --check --json) and
-results/bench_*.json (pynq-qsnn bench --json).
+results/bench_*.json (pynq-qsnn bench --json), results/paper.json (pynq-qsnn bench --paper --json) and
+results/random_networks.json (benchmarks/random_networks.py).
 """
 
 import json
 from pathlib import Path
-
-from pynq_qsnn.compiler import compile_network
-from pynq_qsnn.hwspec import load_config
-from pynq_qsnn.network import Network
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "results.md"
@@ -31,9 +28,9 @@ the KV260 come from the kernel's time samples under the cycle model of the emula
 `cifar_small`, 32.77 MMAC a step, first and last layer with 8-bit weights. 8/2/2 and 8/1/4 are fine-tuned from 8/4/1.
 The accuracy is that of the last epoch; no epoch was chosen by it.
 
-8/4/1 and 8/2/2 reach the same fps because both wait for the weight port: every frame streams all weight words again,
-one a clock, which hides the arithmetic of one and two steps. 8/1/4 is bound by arithmetic: the array multiplies 8-bit
-weights by one code a step, whatever its width, so four binary steps cost four passes.
+The three take the same arithmetic of the array: one pass of 8-bit multiplications, or two and four bit planes at four
+times the rate. What differs is the work of the integration unit, which grows with T. The fps are those of one call of
+200 frames, in groups of four; the latency is that of a frame alone.
 """
 
 EXACT_HEAD = """\
@@ -54,22 +51,28 @@ the host simulator of the same run.
 """
 
 
-PORT_EFFICIENCY = 0.75  # share of its raw rate that a DDR port gives in practice, the design's planning figure
+PAPER_HEAD = """\
 
+## Published networks: Table 4 and other records
 
-def port_note() -> str:
-    """What the weight port's raw rate means for the fps above."""
-    config, parts = load_config(), []
-    for name in ORDER:
-        words = len(compile_network(Network.load(ROOT / "models" / f"{name}.qsnn")).weights)
-        at_efficiency = config.clock_mhz * 1e6 * PORT_EFFICIENCY / words
-        parts.append(f"{load('bench', name)['card']['allocation'].partition(' ')[0]} at most {at_efficiency:,.0f} fps")
-    return (
-        "\nThe cycle model moves one 128-bit weight word a clock, the raw rate of the port, without contention. "
-        f"At {PORT_EFFICIENCY:.0%} of it, a usual figure for DDR4, the weights alone would allow "
-        + ", ".join(parts)
-        + ".\n"
-    )
+`{command}` ({date}, {machine}). All of ours is `emulated (cycle model)`: the event simulation of the kernel on full
+data, random calibrated weights, seed {seed}; no board has confirmed it. A call is one batch, from first input beat to
+the last logit. Records are the authors' own figures. Table 4 does not name its network: its rows stand beside H1, H2,
+SEW-ResNet-18 and DVS-Net, readings of it, and a ratio holds for that reading only. Columns: batch, clock in MHz.
+Ratio = ours / record at 250 MHz, batch 4 (DVS-Net: record / ours, latency). "DSP use" = unpadded operations / (peak of
+the mode x cycles) at 250 MHz, batch 4.
+
+![fps of the benchmark networks and the records](table4.png)
+"""
+
+VOLUME = """\
+
+## Random networks
+
+{networks:,} random networks (seeds {first} to {last}, {frames:,} frames): reference, host simulator and HLS kernel
+equal in every code and logit compared; of {networks_with_kernel_codes} networks also every code that the kernel left in
+memory. `{command}` ({date}, {seconds:.0f} s).
+"""
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -86,6 +89,61 @@ def load(kind: str, name: str) -> dict:
 def times(bench: dict, executor: str) -> str:
     """How many times the host simulator's fps are those of ``executor`` in the same run."""
     return f"{1 / next(row['fps_ratio'] for row in bench['rows'] if row['executor'].startswith(executor)):.1f}"
+
+
+def published() -> str:
+    """Table 4 and other records beside ours, from results/paper.json; a table a network."""
+    paper = json.loads((ROOT / "results" / "paper.json").read_text())
+    text = [PAPER_HEAD.format(**paper)]
+    header = [
+        "w/s/T",
+        "bit budget",
+        "fps 1, 250",
+        "ms 1, 250",
+        "fps 4, 250",
+        "fps 4, 300",
+        "DSP use %",
+        "record",
+        "ratio",
+    ]
+    for network in dict.fromkeys(row["network"] for row in paper["rows"]):
+        rows = [row for row in paper["rows"] if row["network"] == network]
+        text.append(f"\n### {network}, {rows[0]['macs'] / 1e9:.3f} GMAC a step\n\n")
+        by_case: dict[str, dict] = {}
+        for row in rows:
+            label = f"{row['weight_bits']}/{row['spike_bits']}/{row['time_steps']}"
+            by_case.setdefault(label, {})[row["batch"], row["clock_mhz"]] = row
+        text.append(table(header, [case_cells(label, case) for label, case in by_case.items()]))
+        notes = {f"{r['weight_bits']}/{r['spike_bits']}/{r['time_steps']}: {r['note']}." for r in rows if r["note"]}
+        sources = {f"Record: {r['record_source']} ({r['record_network']})." for r in rows if r["record_source"]}
+        text.append("\n" + " ".join(sorted(notes) + sorted(sources)) + "\n" if notes or sources else "")
+    return "".join(text)
+
+
+def volume() -> str:
+    """What the random networks showed, from results/random_networks.json."""
+    found = json.loads((ROOT / "results" / "random_networks.json").read_text())
+    assert not found["failures"] and found["equal"] == found["networks"]
+    return VOLUME.format(**found, first=found["seeds"][0], last=found["seeds"][1])
+
+
+def case_cells(label: str, case: dict) -> list[str]:
+    """One allocation: (batch, MHz) -> row."""
+    one, four, fast = case[1, 250], case[4, 250], case[4, 300]
+    latency = one["record_latency_ms"]
+    record = f"{four['record_fps']:g} fps" if four["record_fps"] else f"{latency:g} ms" if latency else "-"
+    ratio = one["ratio"] if latency else four["ratio"]
+    return [
+        label,
+        str(one["bit_budget"]),
+        f"{one['fps']:,.1f}",
+        f"{one['latency_ms']:.3f}",
+        f"{four['fps']:,.1f}",
+        f"{fast['fps']:,.1f}",
+        f"{100 * four['efficiency']:.1f}",
+        record,
+        f"{ratio:.2f}" if ratio else "-",
+    ]
 
 
 def render() -> str:
@@ -144,12 +202,13 @@ def render() -> str:
         HEAD
         + "\n"
         + table(header, accuracy)
-        + port_note()
         + EXACT_HEAD
         + "\n"
         + table(columns, exact)
         + BENCH_HEAD
         + "".join(pages)
+        + published()
+        + volume()
     )
 
 

@@ -28,7 +28,8 @@ both planes, the even plane its low half. Offsets and counts are of pairs. An in
 output_lanes`` ChannelParameters records, two a pair, then for each array pass and each (kernel row, kernel column,
 input tile) one weight tile in the order [output lane][input lane], packed from bit 0 with ``storage_bits`` bits an
 element. A tile has ``output_lanes`` rows, twice as many in mode MULTIPLY4. 1-bit elements mean 0 -> -1, 1 -> +1; wider
-ones are two's complement. On chip an element takes 8 bits (4 in mode MULTIPLY4), a beat is 512 bits, and every tile is
+ones are two's complement. Of a layer of few channels only the first ``stored_beats`` beats of each tile are stored: the
+rows behind them keep what the ring held, and lanes without a channel have parameters of zero. On chip an element takes 8 bits (4 in mode MULTIPLY4), a beat is 512 bits, and every tile is
 ``weight_tile_beats`` beats: they lie in the weight ring, a memory that ``read_weights`` fills ahead of use.
 
 Spill memory: tensors too large for the activation memory, in the word order of the frame stream.
@@ -143,6 +144,7 @@ INSTRUCTION = (
     Field("padding_top", 4, "zero rows above the map; below it rows beyond input_height are zero"),
     Field("padding_left", 4, "zero columns left of the map; right of it columns beyond input_width are zero"),
     Field("storage_bits", 4, "bits of a stored weight: 1, 2, 4, 8"),
+    Field("stored_beats", 4, "beats of a weight tile in memory; lanes of the others have no channel"),
     Field("input_base", 16, "first bank word of the input tensor"),
     Field("input_height", 12, "rows"),
     Field("input_width", 12, "columns"),

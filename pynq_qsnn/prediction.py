@@ -108,15 +108,21 @@ def _convolve(fields: dict[str, int], frames: int, config: HardwareConfig, ring:
         reads = 1 if fields["weight_resident"] else blocks
         # A resident layer needs all its tiles in the first block, the others have their whole time.
         first = cycles / blocks if fields["weight_resident"] else cycles
-        beats_a_pair = 2 if fields["storage_bits"] == 8 else 1
         missing = max(0.0, beats * reads - ring.fill)
-        arrival = missing * beats_a_pair / PORT_EFFICIENCY
+        arrival = missing * _pairs_of_beat(fields, config) / PORT_EFFICIENCY
         ring.fill = max(0.0, ring.fill - beats * reads)
         if arrival > first:
             cycles, bound = int(arrival + cycles - first), "weights"
         else:
             ring.refill(cycles - arrival, beats if reads == 1 and blocks > 1 else 0)
     return cycles + FILL_CYCLES, bound
+
+
+def _pairs_of_beat(fields: dict[str, int], config: HardwareConfig) -> float:
+    """Pairs read, or clocks of unpacking, for each beat of the ring."""
+    stored = fields["stored_beats"] / config.weight_tile_beats
+    bits = config.weight_beat_bits * fields["storage_bits"] / (4 if fields["mode"] == Q else 8)
+    return stored * max(1.0, bits / (2 * config.bus_bits))
 
 
 def _move(fields: dict[str, int], frames: int, config: HardwareConfig) -> tuple[int, str]:

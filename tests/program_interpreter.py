@@ -142,7 +142,10 @@ class Interpreter:
         stream = np.unpackbits(words[channels:].reshape(-1), bitorder="little").reshape(-1, bits)
         codes = stream.astype(np.int64) @ (1 << np.arange(bits))
         values = codes * 2 - 1 if bits == 1 else np.where(codes >> (bits - 1), codes - (1 << bits), codes)
-        values = values.reshape(passes, kh, kw, f["input_tiles"], rows, config.input_lanes)
+        stored = f["stored_beats"] * rows // config.weight_tile_beats
+        values = values.reshape(passes, kh, kw, f["input_tiles"], stored, config.input_lanes)
+        rest = np.full((*values.shape[:4], rows - stored, config.input_lanes), 7)  # without a channel: any value
+        values = np.concatenate([values, rest], axis=4)
         return columns, values.transpose(0, 4, 3, 5, 1, 2).reshape(passes * rows, -1, kh, kw)[:channels]
 
     def _convolve(self, f, frame, parameters, weight) -> np.ndarray:

@@ -6,7 +6,7 @@ namespace hw {
 
 constexpr int kSpecVersion = 2;
 constexpr int kProgramMagic = 0x4E4E5351;
-constexpr unsigned long long kFingerprint = 0x8050773227126227ULL;
+constexpr unsigned long long kFingerprint = 0x96D2B463878506B2ULL;
 constexpr int kWordBits = 128;
 
 // numbers
@@ -166,128 +166,131 @@ constexpr int kPaddingLeftBits = 4;
 // bits of a stored weight: 1, 2, 4, 8
 constexpr int kStorageBitsLsb = 95;
 constexpr int kStorageBitsBits = 4;
+// beats of a weight tile in memory; lanes of the others have no channel
+constexpr int kStoredBeatsLsb = 99;
+constexpr int kStoredBeatsBits = 4;
 // first bank word of the input tensor
-constexpr int kInputBaseLsb = 99;
+constexpr int kInputBaseLsb = 103;
 constexpr int kInputBaseBits = 16;
 // rows
-constexpr int kInputHeightLsb = 115;
+constexpr int kInputHeightLsb = 119;
 constexpr int kInputHeightBits = 12;
 // columns
-constexpr int kInputWidthLsb = 127;
+constexpr int kInputWidthLsb = 131;
 constexpr int kInputWidthBits = 12;
 // ceil(input_width / activation_banks)
-constexpr int kInputColumnGroupsLsb = 139;
+constexpr int kInputColumnGroupsLsb = 143;
 constexpr int kInputColumnGroupsBits = 12;
 // channel tiles of 16 of the whole input tensor
-constexpr int kInputChannelTilesLsb = 151;
+constexpr int kInputChannelTilesLsb = 155;
 constexpr int kInputChannelTilesBits = 12;
 // first channel tile that this instruction reads (grouped convolutions)
-constexpr int kInputFirstTileLsb = 163;
+constexpr int kInputFirstTileLsb = 167;
 constexpr int kInputFirstTileBits = 12;
 // channel tiles that this instruction reads
-constexpr int kInputTilesLsb = 175;
+constexpr int kInputTilesLsb = 179;
 constexpr int kInputTilesBits = 12;
 // bits of an input code: 1, 2, 4, 8
-constexpr int kInputBitsLsb = 187;
+constexpr int kInputBitsLsb = 191;
 constexpr int kInputBitsBits = 4;
 // words of an input train
-constexpr int kInputTrainWordsLsb = 191;
+constexpr int kInputTrainWordsLsb = 195;
 constexpr int kInputTrainWordsBits = 8;
 // bank words from a frame of the group to the next
-constexpr int kInputFrameWordsLsb = 199;
+constexpr int kInputFrameWordsLsb = 203;
 constexpr int kInputFrameWordsBits = 16;
 // first bank word of the output tensor
-constexpr int kOutputBaseLsb = 215;
+constexpr int kOutputBaseLsb = 219;
 constexpr int kOutputBaseBits = 16;
 // rows computed
-constexpr int kOutputHeightLsb = 231;
+constexpr int kOutputHeightLsb = 235;
 constexpr int kOutputHeightBits = 12;
 // columns computed
-constexpr int kOutputWidthLsb = 243;
+constexpr int kOutputWidthLsb = 247;
 constexpr int kOutputWidthBits = 12;
 // ceil(output_width / slots)
-constexpr int kOutputColumnGroupsLsb = 255;
+constexpr int kOutputColumnGroupsLsb = 259;
 constexpr int kOutputColumnGroupsBits = 12;
 // 1: store the maximum of each 2x2 window of the computed map; output_height is even
-constexpr int kPooledLsb = 267;
+constexpr int kPooledLsb = 271;
 constexpr int kPooledBits = 1;
 // columns stored: output_width, or output_width div 2 where pooled
-constexpr int kStoredWidthLsb = 268;
+constexpr int kStoredWidthLsb = 272;
 constexpr int kStoredWidthBits = 12;
 // ceil(stored_width / activation_banks)
-constexpr int kStoredColumnGroupsLsb = 280;
+constexpr int kStoredColumnGroupsLsb = 284;
 constexpr int kStoredColumnGroupsBits = 12;
 // channel tiles of 16 of the whole output tensor
-constexpr int kOutputChannelTilesLsb = 292;
+constexpr int kOutputChannelTilesLsb = 296;
 constexpr int kOutputChannelTilesBits = 12;
 // first output tile of 32 that this instruction computes
-constexpr int kOutputFirstTileLsb = 304;
+constexpr int kOutputFirstTileLsb = 308;
 constexpr int kOutputFirstTileBits = 12;
 // output tiles of 32 that this instruction computes
-constexpr int kOutputTilesLsb = 316;
+constexpr int kOutputTilesLsb = 320;
 constexpr int kOutputTilesBits = 12;
 // bits of an output code: 1, 2, 4, 8
-constexpr int kOutputBitsLsb = 328;
+constexpr int kOutputBitsLsb = 332;
 constexpr int kOutputBitsBits = 4;
 // words of an output train
-constexpr int kOutputTrainWordsLsb = 332;
+constexpr int kOutputTrainWordsLsb = 336;
 constexpr int kOutputTrainWordsBits = 8;
 // bank words that frame i of a group is moved by, i times (before split only)
-constexpr int kOutputFrameWordsLsb = 340;
+constexpr int kOutputFrameWordsLsb = 344;
 constexpr int kOutputFrameWordsBits = 16;
 // head: results a frame
-constexpr int kNumClassesLsb = 356;
+constexpr int kNumClassesLsb = 360;
 constexpr int kNumClassesBits = 16;
 // output_height * output_column_groups
-constexpr int kQuadruplesLsb = 372;
+constexpr int kQuadruplesLsb = 376;
 constexpr int kQuadruplesBits = 24;
 // quadruples of a full block, at most block_groups div chunks; even where pooled
-constexpr int kBlockQuadruplesLsb = 396;
+constexpr int kBlockQuadruplesLsb = 400;
 constexpr int kBlockQuadruplesBits = 8;
 // 1: the tiles stay in the weight ring from the first block to the last
-constexpr int kWeightResidentLsb = 404;
+constexpr int kWeightResidentLsb = 408;
 constexpr int kWeightResidentBits = 1;
 // first pair of this instruction in the weight memory
-constexpr int kWeightOffsetLsb = 405;
+constexpr int kWeightOffsetLsb = 409;
 constexpr int kWeightOffsetBits = 32;
 // parameter and tile pairs of this instruction
-constexpr int kWeightPairsLsb = 437;
+constexpr int kWeightPairsLsb = 441;
 constexpr int kWeightPairsBits = 32;
 // first bank word of the residual tensor
-constexpr int kSkipBaseLsb = 469;
+constexpr int kSkipBaseLsb = 473;
 constexpr int kSkipBaseBits = 16;
 // rows
-constexpr int kSkipHeightLsb = 485;
+constexpr int kSkipHeightLsb = 489;
 constexpr int kSkipHeightBits = 12;
 // columns
-constexpr int kSkipWidthLsb = 497;
+constexpr int kSkipWidthLsb = 501;
 constexpr int kSkipWidthBits = 12;
 // ceil(skip_width / activation_banks)
-constexpr int kSkipColumnGroupsLsb = 509;
+constexpr int kSkipColumnGroupsLsb = 513;
 constexpr int kSkipColumnGroupsBits = 12;
 // channel tiles of 16; tiles beyond are zero
-constexpr int kSkipChannelTilesLsb = 521;
+constexpr int kSkipChannelTilesLsb = 525;
 constexpr int kSkipChannelTilesBits = 12;
 // 1, or 2: every second row and column
-constexpr int kSkipStrideLsb = 533;
+constexpr int kSkipStrideLsb = 537;
 constexpr int kSkipStrideBits = 2;
 // bits of a residual code
-constexpr int kSkipBitsLsb = 535;
+constexpr int kSkipBitsLsb = 539;
 constexpr int kSkipBitsBits = 4;
 // words of a residual train
-constexpr int kSkipTrainWordsLsb = 539;
+constexpr int kSkipTrainWordsLsb = 543;
 constexpr int kSkipTrainWordsBits = 8;
 // bank words from a frame of the group to the next
-constexpr int kSkipFrameWordsLsb = 547;
+constexpr int kSkipFrameWordsLsb = 551;
 constexpr int kSkipFrameWordsBits = 16;
 // RECEIVE, LOAD, SAVE: 128-bit words
-constexpr int kTransferWordsLsb = 563;
+constexpr int kTransferWordsLsb = 567;
 constexpr int kTransferWordsBits = 24;
 // RECEIVE: write to the spill memory
-constexpr int kSpilledLsb = 587;
+constexpr int kSpilledLsb = 591;
 constexpr int kSpilledBits = 1;
 // RECEIVE, LOAD, SAVE: first word in the spill memory
-constexpr int kSpillOffsetLsb = 588;
+constexpr int kSpillOffsetLsb = 592;
 constexpr int kSpillOffsetBits = 32;
 }  // namespace instruction
 

@@ -115,6 +115,7 @@ inline int layer_tile_pairs(const Instruction& d) { return passes_of(d) * taps_o
 inline bool weights_fit(const Command& c, const Limits& limits) {
   const Instruction& d = c.instruction;
   return is_code_width(d.storage_bits) && d.output_tiles >= 1 && d.output_tiles <= kMaximumOutputTiles &&
+         d.stored_beats >= 1 && d.stored_beats <= kTileBeats && tile_bits(d) % (2 * hw::kWordBits) == 0 &&
          d.input_tiles >= 1 && int(d.input_first_tile) + int(d.input_tiles) <= int(d.input_channel_tiles) &&
          uint64_t(d.weight_pairs) == uint64_t(parameter_pairs(d)) + uint64_t(layer_tile_pairs(d)) &&
          uint64_t(d.weight_offset) + uint64_t(d.weight_pairs) <= limits.weight_pairs &&

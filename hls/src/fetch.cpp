@@ -70,6 +70,7 @@ WeightRequest request_weights(const Command& c) {
   request.passes = d.weight_resident ? 1 : int(c.blocks);
   request.ring_base = c.ring_base;
   request.storage_bits = d.storage_bits;
+  request.stored_beats = d.stored_beats;
   request.mode = d.mode;
   request.last = false;
   return request;
@@ -156,7 +157,7 @@ groups:
     running = !last_group && status == uint32_t(hw::status::kOk);
   }
 
-  WeightRequest end = {0, 0, 0, 0, 0, 0, 0, 0, true};
+  WeightRequest end = {0, 0, 0, 0, 0, 0, 0, 0, 0, true};
   even_requests.write(end);
   odd_requests.write(end);
   unpack_requests.write(end);

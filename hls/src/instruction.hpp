@@ -27,6 +27,7 @@
   X(padding_top, PaddingTop)                  \
   X(padding_left, PaddingLeft)                \
   X(storage_bits, StorageBits)                \
+  X(stored_beats, StoredBeats)                \
   X(input_base, InputBase)                    \
   X(input_height, InputHeight)                \
   X(input_width, InputWidth)                  \
@@ -107,10 +108,12 @@ inline int parts_of(const Instruction& d) {
 // Beats of all tiles of the layer in the weight ring.
 inline int tile_beats(const Instruction& d) { return passes_of(d) * taps_of(d) * kTileBeats; }
 
-// Pairs of one weight tile in memory, which are an even number of 128-bit words at every width.
-inline int tile_pairs(const Instruction& d) {
-  return kOutputLanes * kInputLanes * tiles_of_pass(d) * int(d.storage_bits) / (2 * hw::kWordBits);
+// Bits of one weight tile in memory: whole pairs (check.hpp).
+inline int tile_bits(const Instruction& d) {
+  return int(d.stored_beats) * kBeatRows * kInputLanes * tiles_of_pass(d) * int(d.storage_bits);
 }
+
+inline int tile_pairs(const Instruction& d) { return tile_bits(d) / (2 * hw::kWordBits); }
 
 inline int parameter_pairs(const Instruction& d) { return int(d.output_tiles) * (kOutputLanes / 2); }
 
@@ -136,6 +139,7 @@ struct WeightRequest {
   uint32_t passes;      // blocks, or 1 when the tiles stay in the ring
   uint16_t ring_base;   // first beat in the ring; passes follow each other
   ap_uint<4> storage_bits;
+  ap_uint<4> stored_beats;  // of a tile; the next tile begins kTileBeats behind
   ap_uint<2> mode;
   bool last;  // no request: the call is over
 };

@@ -22,6 +22,13 @@ inline bool settled(unsigned settling) {
   return (settling >> kSettle) & 1;
 }
 
+// From the last of a tile's stored beats to the next tile: the ring holds whole tiles.
+inline int next_tile(int address, int stored_beats) {
+  HLS(INLINE)
+  const int next = address + kTileBeats + 1 - stored_beats;
+  return next == hw::kWeightRingBeats ? 0 : next;
+}
+
 inline int next_beat(int address) {
   HLS(INLINE)
   return address + 1 == hw::kWeightRingBeats ? 0 : address + 1;

@@ -50,7 +50,7 @@ inline void unpack_beat(const uint64_t chunk[kBeatChunks], int first, int storag
 // Pairs of words -> beats in the weight ring. Parameter words pass by on their own stream, even before odd.
 //
 //   for parameter word:    pass it on
-//   for pass, tile, beat:  gather the beat's pairs, or take the next part of a pair; write it to the ring
+//   for pass, tile, stored beat:  gather the beat's pairs, or take the next part of a pair; write it to the ring
 //
 // A stored beat is tiles_of_pass * storage_bits chunks of 64 bits: `pieces` pairs (2 or 1), or one of the `parts` (1, 2
 // or 4) of a pair. II = 1: one pair in and one beat out a cycle at most; the counters are the recurrence.
@@ -81,7 +81,8 @@ requests:
     const int pieces = chunks > kPairChunks ? 2 : 1;
     const int parts = chunks == 1 ? kPairChunks : chunks == 2 ? kPairChunks / 2 : 1;
     const uint32_t tiles = request.tile_beats / kTileBeats;
-    const uint32_t cycles = parts > 1 ? request.tile_beats : request.tile_pairs;
+    const int stored_beats = request.stored_beats;
+    const uint32_t cycles = parts > 1 ? tiles * stored_beats : request.tile_pairs;
     uint64_t chunk[kBeatChunks];
     HLS(ARRAY_PARTITION variable = chunk complete)
     int piece = 0, part = 0, beat = 0;
@@ -112,15 +113,15 @@ requests:
           HLS(ARRAY_PARTITION variable = unpacked.weight complete dim = 0)
           unpack_beat(chunk, part * chunks, storage_bits, nibbles, unpacked);
           ring_write[address] = unpacked;
-          address = next_beat(address);
+          address = beat == stored_beats - 1 ? next_tile(address, stored_beats) : next_beat(address);
         }
-        settling = settling << 1 | unsigned(beat_complete && beat == kTileBeats - 1);
+        settling = settling << 1 | unsigned(beat_complete && beat == stored_beats - 1);
         if (settled(settling)) arrivals.write(true);
 
         bool carry = true;
         count(piece, pieces, carry);
         if (carry) part = part + 1 == parts ? 0 : part + 1;
-        count(beat, kTileBeats, carry);
+        count(beat, stored_beats, carry);
         if (carry) tile = tile + 1 == tiles ? 0 : tile + 1;
       }
     }

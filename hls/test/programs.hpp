@@ -88,6 +88,7 @@ inline void set_kernel(Instruction& d, int height, int width, int stride, int pa
 // After everything else: where the instruction's weights lie. Returns the first pair behind them.
 inline uint32_t set_weights(Instruction& d, int storage_bits, uint32_t offset) {
   d.storage_bits = storage_bits;
+  if (d.stored_beats == 0) d.stored_beats = kTileBeats;
   d.weight_resident = tile_beats(d) <= hw::kWeightRingBeats;
   d.weight_offset = offset;
   d.weight_pairs = parameter_pairs(d) + passes_of(d) * taps_of(d) * tile_pairs(d);

@@ -8,7 +8,7 @@ from ..packing import channel_tiles, row_words, train_words
 from ..prediction import array_cycles, tile_beats
 from .graph import Operation
 from .schedule import Area, Job, Transfer
-from .weights import TileRun, tile_runs
+from .weights import TileRun, stored_beats, tile_runs
 
 Fields = dict[str, int]
 
@@ -150,6 +150,7 @@ class Emitter:
                 input_first_tile=run.first_input,
                 input_tiles=run.inputs,
                 storage_bits=run.storage_bits,
+                stored_beats=stored_beats(run, mode, config),
             )
             fields["weight_resident"] = int(tile_beats(fields, config) <= config.weight_ring_beats)
             instructions.append(fields)

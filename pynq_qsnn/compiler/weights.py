@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..hwspec import CHANNEL_PARAMETERS, HardwareConfig, record_words
+from ..hwspec import CHANNEL_PARAMETERS, MODES, HardwareConfig, record_words
 from ..network import Head
 from ..packing import WORD_BYTES, pack_record, pack_weight_tiles
 from ..prediction import tiles_of_pass
 from .graph import Operation
+
+MULTIPLY4 = MODES["MULTIPLY4"][0]
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class TileRun:
     first_input: int
     inputs: int
     storage_bits: int
+    channels: int  # of the layer, in these tiles
 
 
 def tile_runs(operation: Operation, config: HardwareConfig) -> list[TileRun]:
@@ -40,7 +43,19 @@ def tile_runs(operation: Operation, config: HardwareConfig) -> list[TileRun]:
             runs[-1][1] += 1
         else:
             runs.append([tile, 1, first_input, inputs])
-    return [TileRun(*run, bits) for run in runs]
+    lanes = config.output_lanes
+    return [TileRun(*run, bits, min(run[1] * lanes, len(weight) - run[0] * lanes)) for run in runs]
+
+
+def stored_beats(run: TileRun, mode: int, config: HardwareConfig) -> int:
+    """Beats of each weight tile in memory: a single pass of few channels leaves out the rows behind them."""
+    tiles = tiles_of_pass(mode)
+    if run.count > tiles:
+        return config.weight_tile_beats
+    row_bits = config.input_lanes * (4 if mode == MULTIPLY4 else 8)  # on chip
+    beats = -(-run.channels * row_bits // config.weight_beat_bits)
+    beats_of_pair = max(1, 4 // (tiles * run.storage_bits))
+    return -(-beats // beats_of_pair) * beats_of_pair
 
 
 def weight_pairs(operation: Operation, run: TileRun, mode: int, config: HardwareConfig) -> np.ndarray:
@@ -67,7 +82,10 @@ def _tiles(operation: Operation, run: TileRun, mode: int, config: HardwareConfig
             start = (start_row + row) // per_group_out * per_group_in - run.first_input * lanes
             dense[row, start : start + per_group_in] = weight[start_row + row]
     shaped = dense.reshape(passes, tiles * config.output_lanes, run.inputs, lanes, kh, kw)
-    return pack_weight_tiles(np.ascontiguousarray(shaped.transpose(0, 4, 5, 2, 1, 3)), run.storage_bits)
+    ordered = shaped.transpose(0, 4, 5, 2, 1, 3)
+    rows_of_beat = config.weight_beat_bits // (lanes * (4 if mode == MULTIPLY4 else 8))
+    stored = ordered[..., : stored_beats(run, mode, config) * rows_of_beat, :]
+    return pack_weight_tiles(np.ascontiguousarray(stored), run.storage_bits)
 
 
 def _parameters(operation: Operation, run: TileRun, config: HardwareConfig) -> np.ndarray:
