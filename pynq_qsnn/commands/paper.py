@@ -61,7 +61,7 @@ def run(args):
 
     todo = [(name, budget) for name, budget in wanted if missing(name, budget)]
     with ThreadPoolExecutor(args.jobs) as pool:
-        futures = {pool.submit(_run_process, name, budget, args): (name, budget.label) for name, budget in todo}
+        futures = {pool.submit(_run_process, name, budget, args, kernel): (name, budget.label) for name, budget in todo}
         for future in progress(as_completed(futures), len(todo), "allocation"):
             key = futures[future]
             rows = [r for r in rows if _key(r) != key] + future.result()
@@ -85,7 +85,7 @@ def _kept_rows(path: str | None, kernel: str, seed: int) -> list[dict]:
         return []
 
 
-def _run_process(name: str, budget, args) -> list[dict]:
+def _run_process(name: str, budget, args, kernel: str) -> list[dict]:
     """One allocation in a process of its own: a simulation is one thread, and Ctrl-C ends it at once."""
     request = {
         "network": name,
@@ -99,7 +99,10 @@ def _run_process(name: str, budget, args) -> list[dict]:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise DeviceError(f"{name} {budget.label}: {lines[-1]}")
-    return json.loads(done.stdout)
+    answer = json.loads(done.stdout)
+    if answer["kernel"] != kernel:
+        raise DeviceError(f"the kernel's sources changed during the run ({kernel}, now {answer['kernel']}); run again")
+    return answer["rows"]
 
 
 def print_rows(rows: list[dict]) -> None:
