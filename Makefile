@@ -1,6 +1,6 @@
 # make demo    train on digits, export, compile, simulate, run and bench on the emulated KV260
 # make test    every test, then those that a board can run on Python 3.10 with pynq 3.0.1, where that interpreter exists
-# make lint    ruff and clang-format, changing nothing;  make format lets them change
+# make lint    ruff, clang-format and hls/lint.py, changing nothing;  make format lets the first two change
 # make wheel   dist/*.whl;  make clean   removes what the other targets made, the environments included
 #
 # Variables: PYTHON (3.11 or 3.12), PYTHON310, TORCH_ARGS (pip arguments that choose a torch wheel), PYTEST_ARGS, DEMO
@@ -84,6 +84,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(if $(CPP_FILES),$(BIN)/clang-format --dry-run --Werror $(CPP_FILES))
+	$(BIN)/python hls/lint.py
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .

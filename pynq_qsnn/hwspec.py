@@ -29,8 +29,9 @@ output_lanes`` ChannelParameters records, two a pair, then for each array pass a
 input tile) one weight tile in the order [output lane][input lane], packed from bit 0 with ``storage_bits`` bits an
 element. A tile has ``output_lanes`` rows, twice as many in mode MULTIPLY4. 1-bit elements mean 0 -> -1, 1 -> +1; wider
 ones are two's complement. Of a layer of few channels only the first ``stored_beats`` beats of each tile are stored: the
-rows behind them keep what the ring held, and lanes without a channel have parameters of zero. On chip an element takes 8 bits (4 in mode MULTIPLY4), a beat is 512 bits, and every tile is
-``weight_tile_beats`` beats: they lie in the weight ring, a memory that ``read_weights`` fills ahead of use.
+rows behind them keep what the ring held, and lanes without a channel have parameters of zero. On chip an element takes
+8 bits (4 in mode MULTIPLY4), a beat is 512 bits, and every tile is ``weight_tile_beats`` beats: they lie in the weight
+ring, a memory that ``read_weights`` fills ahead of use.
 
 Spill memory: tensors too large for the activation memory, in the word order of the frame stream.
 
@@ -235,6 +236,10 @@ ENUMERATIONS = {
 }
 WORD_BITS = 128
 CODE_BITS = (1, 2, 4, 8)
+URAM_WORDS, URAM_BITS = 4096, 72
+# Multipliers of addresses and loop limits in feed, pool, store and fetch: an estimate, see pynq_qsnn/resources.py.
+ADDRESS_DSPS = 88
+RESOURCE_NAMES = ("lut", "ff", "dsp", "bram36", "uram")
 
 
 def record_bits(record: tuple[Field, ...]) -> int:
@@ -245,6 +250,11 @@ def record_bits(record: tuple[Field, ...]) -> int:
 def record_words(record: tuple[Field, ...]) -> int:
     """128-bit words that a record occupies."""
     return -(-record_bits(record) // WORD_BITS)
+
+
+def uram_blocks(words: int, bits: int) -> int:
+    """URAM288 that a memory takes."""
+    return -(-words // URAM_WORDS) * -(-bits // URAM_BITS)
 
 
 def numerics_fingerprint() -> str:
@@ -310,6 +320,24 @@ class HardwareConfig:
         need(8 <= self.dma_length_bits <= 26, f"dma_length_bits is {self.dma_length_bits}, the AXI DMA counts 8 to 26")
         need(32 <= self.address_bits <= 64, f"address_bits is {self.address_bits}, the AXI DMA addresses 32 to 64")
         need(self.activation_bank_words <= 1 << 16, "activation_bank_words exceeds the 16-bit base field")
+        need(
+            sorted(self.resources) == sorted(RESOURCE_NAMES),
+            f"resources names {sorted(self.resources)}, must name {sorted(RESOURCE_NAMES)}",
+        )
+        for name, limit in self.resources.items():
+            need(type(limit) is int and limit > 0, f"resources: {name} is {limit!r}, must be a positive integer")
+        banks, ring = self.activation_urams, self.ring_urams
+        need(
+            banks + ring <= self.resources["uram"],
+            f"{banks} URAM of activation banks and {ring} of the weight ring are {banks + ring}, the device has "
+            f"{self.resources['uram']}; lower activation_bank_words or weight_ring_beats",
+        )
+        array, scale = self.array_dsps, self.scale_dsps
+        need(
+            array + scale + ADDRESS_DSPS <= self.resources["dsp"],
+            f"{array} DSP of the array, {scale} of the scale units and about {ADDRESS_DSPS} of addresses are "
+            f"{array + scale + ADDRESS_DSPS}, the device has {self.resources['dsp']}; lower slots or output_lanes",
+        )
 
     @property
     def weight_beat_bits(self) -> int:
@@ -320,6 +348,26 @@ class HardwareConfig:
     def weight_tile_beats(self) -> int:
         """Wide words of a full-width (8-bit) weight tile."""
         return self.output_lanes * self.input_lanes * 8 // self.weight_beat_bits
+
+    @property
+    def activation_urams(self) -> int:
+        """URAM288 of the activation banks."""
+        return self.activation_banks * uram_blocks(self.activation_bank_words, self.bus_bits)
+
+    @property
+    def ring_urams(self) -> int:
+        """URAM288 of the weight ring."""
+        return uram_blocks(self.weight_ring_beats, self.weight_beat_bits)
+
+    @property
+    def array_dsps(self) -> int:
+        """One DSP48E2 for two slots, an input lane and an output lane."""
+        return self.slots // 2 * self.input_lanes * self.output_lanes
+
+    @property
+    def scale_dsps(self) -> int:
+        """Scale units of two DSP48E2 each: half of the slots of every output lane."""
+        return 2 * (self.slots * self.output_lanes // 2)
 
     @property
     def macs_per_cycle(self) -> int:

@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "packing": (*FOUNDATION, "network"),
     "program": (*FOUNDATION, "container", "network", "packing"),
     "prediction": ("hwspec",),
+    "resources": ("hwspec", "paths"),
     "reference": (*FOUNDATION, "network", "neuron", "packing"),
     "benchmark_networks": (*FOUNDATION, "network", "neuron", "runtime.simulator"),
     "compiler": (*FOUNDATION, "network", "neuron", "packing", "prediction", "program"),
