@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import CapacityError
 from ..hwspec import (
+    INSTRUCTION,
     MODES,
     OPCODES,
     PROGRAM_HEADER,
@@ -50,6 +51,7 @@ def compile_network(network: Network, config: HardwareConfig | None = None) -> P
         if best is None or lowered.frame_cycles < best.frame_cycles:
             best = lowered
     weights = best.pack_weights()
+    best.check_fields()
     return Program(
         network=network,
         fingerprint=config.fingerprint,
@@ -109,6 +111,17 @@ class _Lowered:
                 pairs += parts[-1].shape[1]
             fields["weight_offset"], fields["weight_pairs"] = offsets[key]
         return np.ascontiguousarray(np.concatenate(parts, axis=1))
+
+    def check_fields(self) -> None:
+        """Raise CapacityError for a number that an instruction has no room for."""
+        for fields, item in zip(self.instructions, self.items):
+            for field in INSTRUCTION:
+                if not 0 <= fields[field.name] < 1 << field.bits:
+                    name = item.operation.layer.name if isinstance(item, Job) else item.name
+                    raise CapacityError(
+                        f"{name}: {field.name} is {fields[field.name]} ({field.meaning}); the overlay's instructions "
+                        f"hold {(1 << field.bits) - 1}. Use fewer channels or a smaller map"
+                    )
 
     def code(self) -> np.ndarray:
         """Header, instructions and END, uint8 [words, 16]."""

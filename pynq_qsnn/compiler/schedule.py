@@ -175,8 +175,12 @@ class _Scheduler:
 
     def _no_band(self, operation: Operation) -> CapacityError:
         """Not even the rows of one output row fit together."""
-        rows = self._band([operation], 0, 1)
-        needs = {n: (b - a) * row_words(self.types[n], self.config) for n, (a, b) in rows.items()}
+        bands = [self._band([operation], row, row + 1) for row in range(operation.tensor.shape[1])]
+        needs = {
+            name: max(band[name][1] - band[name][0] for band in bands) * row_words(self.types[name], self.config)
+            for name in bands[0]
+            if name not in self.map.areas and not (operation.is_head and name == operation.name)
+        }
         parts = ", ".join(f"{words} for {name} {self.types[name].shape}" for name, words in needs.items())
         return CapacityError(
             f"{operation.name}: one row needs {sum(needs.values())} activation words a bank ({parts}), "

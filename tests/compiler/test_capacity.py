@@ -61,11 +61,25 @@ def wide(num_steps, height, channels, *layers) -> Network:
             lambda: Network("pool", image(1, 20), 1, (Pool("p", INPUT, "maximum", 17, 17), head("p", 1))),
             "p: window 17, stride 17; the overlay pools windows up to 16 with strides up to 15",
         ),
+        (
+            lambda: Network(
+                "flat", TensorType((66000, 1, 1), 1, 1, 1), 1, (Flatten("f", INPUT), small_head("f", 66000))
+            ),
+            r"head: input_channel_tiles is 4125 \(.*\); the overlay's instructions hold 4095. Use fewer channels",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_with_numbers(build, match):
     with pytest.raises(CapacityError, match=match):
         compile_network(build())
+
+
+def test_the_refusal_counts_a_row_in_the_middle_of_the_map():
+    """The first row reads less, because of the padding: its words would say that it fits."""
+    network = Network("n", image(16, 9), 1, (conv("c", INPUT, (16, 16, 3, 3)), Flatten("f", "c"), head("f", 16 * 81)))
+    config = dataclasses.replace(CONFIG, name="tight", activation_bank_words=11)
+    with pytest.raises(CapacityError, match=r"c: one row needs 12 .*\(3 for c .*, 9 for input .*\), 0 of 11"):
+        compile_network(network, config)
 
 
 def test_one_word_less_takes_bands():
