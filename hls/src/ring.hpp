@@ -13,9 +13,11 @@
 
 constexpr int kSettle = 8;
 
-// Tiles that are written and not yet announced, or used and not yet given back, while both stages wait; one more is the
-// tile that unpack_weights has taken room for. A smaller ring could stop both.
-static_assert(kTileTokens >= 2 * ((kSettle + kTileBeats - 1) / kTileBeats) + 2, "the ring holds tiles on their way");
+// While both stages wait, tiles are written and not yet announced (a tile of one stored beat takes one iteration, so
+// one an iteration), or used and not yet given back (a tile is kTileBeats iterations there); one more is the tile that
+// unpack_weights has taken room for. A smaller ring would stop both.
+static_assert(kTileTokens >= kSettle + (kSettle + kTileBeats - 1) / kTileBeats + 2,
+              "the ring holds tiles on their way");
 
 inline bool settled(unsigned settling) {
   HLS(INLINE)

@@ -193,7 +193,7 @@ def test_no_compiler_or_headers_says_what_to_install(monkeypatch, tmp_path):
 
 
 def small_overlay() -> HardwareConfig:
-    """Two slots, 16 output lanes, a weight ring of ten tiles: the numbers of config.json are parameters."""
+    """Two slots, 16 output lanes, the smallest weight ring, twelve tiles: the numbers of config.json are parameters."""
     return replace(
         CONFIG,
         name="small",
@@ -202,7 +202,7 @@ def small_overlay() -> HardwareConfig:
         output_lanes=16,
         block_groups=16,
         minimum_groups=4,
-        weight_ring_beats=40,
+        weight_ring_beats=48,
         maximum_steps=16,
         activation_bank_words=16384,
     )
