@@ -318,7 +318,7 @@ def notes(config: HardwareConfig) -> list[str]:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.1f}" if value % 1 == 0.5 else f"{round(value):,}"
+    return f"{value:.1f}" if value % 1 == 0.5 and value < 100 else f"{round(value):,}"  # halves of a block RAM
 
 
 def _cells(amounts: dict[str, float]) -> str:
