@@ -101,11 +101,12 @@ inline current_t scale(int32_t acc, multiplier_t multiplier, half_t half, uint8_
   return current_t(saturate32(rounded)) + bias;
 }
 
-// One residual unit. Its multiplier is made of LUTs: all DSPs are spoken for. II = 1: nothing returns.
+// One residual unit. Its multiplier is made of LUTs: all DSPs are spoken for. BIND_OP takes the operator in the
+// variable's own statement, hence no fabric_multiply; 27 bits fit g++'s word. II = 1: nothing returns.
 inline skip_current_t skip_current(uint8_t code, multiplier_t multiplier, half_t half, uint8_t shift) {
   HLS(INLINE off)
   HLS(PIPELINE II = 1)
-  const skip_current_t product = fabric_multiply<9, hw::kMultiplierBits>(fabric_int<9>(code), multiplier);
+  const skip_current_t product = fabric_int<9>(code) * multiplier;
   HLS(BIND_OP variable = product op = mul impl = fabric)
   return shift < kSkipShiftToZero ? skip_current_t((product + skip_current_t(half)) >> int(shift)) : skip_current_t(0);
 }
@@ -135,6 +136,29 @@ inline uint8_t add_residual(uint8_t s, uint8_t k, int skip_mode, uint8_t s_max) 
   const uint8_t added = sum > s_max ? s_max : uint8_t(sum);
   const uint8_t vetoed = uint8_t(~s & k & 1);
   return skip_mode == hw::skip::kSpike ? added : skip_mode == hw::skip::kIand ? vetoed : s;
+}
+
+// ---- addresses
+
+// Operands of address products, no wider than the instruction's fields and the banks ask: each product is one DSP.
+// Beyond that lie only places outside a map and tensors that nothing reads, and their addresses are not used.
+typedef fabric_int<13> place_t;  // row, column, tile
+typedef fabric_int<18> words_t;  // of a part of a tensor, which is no larger than a bank
+static_assert(hw::instruction::kInputHeightBits <= 12 && hw::instruction::kInputWidthBits <= 12 &&
+                  hw::instruction::kOutputHeightBits <= 12 && hw::instruction::kInputChannelTilesBits <= 12 &&
+                  hw::instruction::kSkipHeightBits <= 12 && hw::instruction::kOutputChannelTilesBits <= 12,
+              "place_t is one bit wider");
+static_assert(kBankWords < 1 << 17 && hw::instruction::kRowStrideBits <= 4, "words_t and strides have a sign");
+
+inline int words_before(int place, int words) {
+  HLS(INLINE)
+  return int(fabric_multiply<13, 18>(place_t(place), words_t(words)));
+}
+
+// Where a window begins: a row or column of the output times the stride.
+inline int window_start(int place, int stride) {
+  HLS(INLINE)
+  return int(fabric_multiply<13, 5>(place_t(place), fabric_int<5>(stride)));
 }
 
 // ---- codes in a word

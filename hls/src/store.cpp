@@ -63,7 +63,7 @@ void store_trains(const Command& c, hls::stream<Fired>& fired, hls::stream<Resid
   const bool has_residual = skip_mode == hw::skip::kSpike || skip_mode == hw::skip::kIand, pooled = d.pooled;
   const uint8_t skip_s_max = d.skip_s_max;
   const int bits = d.output_bits, train_words = d.output_train_words, width = d.stored_width;
-  const int group_words = int(d.output_channel_tiles) * train_words;
+  const int group_words = words_before(d.output_channel_tiles, train_words);
   word_t train[kPassHalves][kSlots];
   HLS(ARRAY_PARTITION variable = train complete dim = 0)
   Residual residual[kPassTiles];
@@ -97,7 +97,7 @@ write_trains:
       const int tile = (int(d.output_first_tile) + first_tile + pass_tile) * kHalves + half;
       const int pass_half = pass_tile * kHalves + half;
       const bool present = full && tile < int(d.output_channel_tiles);
-      const int address = target.address + tile * train_words + word;
+      const int address = target.address + words_before(tile, train_words) + word;
       word_t grown[kSlots];
       HLS(ARRAY_PARTITION variable = grown complete)
       for (int slot = 0; slot < kSlots; ++slot) {
