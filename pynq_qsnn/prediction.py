@@ -19,7 +19,9 @@ from math import gcd
 from .hwspec import MODES, OPCODES, POOL_KINDS, HardwareConfig
 
 PORT_EFFICIENCY = 0.75  # words a clock of an AXI port in long bursts; an assumption, see docs/performance.md
-FILL_CYCLES = 38  # command, first weight tile, pipelines of the stages one after the other: eight cycles each
+FILL_CYCLES = 44  # command, first weight tile, pipelines of the stages one after the other
+START_CYCLES = 130  # of a call, until the program is read and the first weights arrive
+RESIDUAL_LEAD = 28  # of them that a residual, which passes neither the array nor the partial sums, does not take
 INTEGRATE_INTERVAL = 2  # clocks a quadruple, step and output tile
 Q = MODES["MULTIPLY4"][0]
 
@@ -47,26 +49,32 @@ def tile_beats(fields: dict[str, int], config: HardwareConfig) -> int:
     return passes(fields) * _taps(fields) * config.weight_tile_beats
 
 
-def array_cycles(fields: dict[str, int], frames: int, config: HardwareConfig) -> tuple[int, int, int, int]:
-    """Clocks of the array and of the integration unit; of the array's first pass and of the unit's drain behind it."""
+def array_cycles(fields: dict[str, int], frames: int, config: HardwareConfig) -> tuple[int, int, int]:
+    """Clocks of the array (residuals included), of the integration unit, and of both as the pipeline that they are."""
     full, rest = divmod(fields["quadruples"] * frames, fields["block_quadruples"])
-    phases = _phases(fields["column_stride"], config)
+    phases, count = _phases(fields["column_stride"], config), passes(fields)
     halves = config.output_lanes // config.input_lanes
-    interval = INTEGRATE_INTERVAL * fields["num_steps"]
-    compute = integrate = lead = drain = 0
-    for quadruples, count in ((fields["block_quadruples"], full), (rest, 1 if rest else 0)):
-        if not count:
+    words = halves * fields["skip_train_words"] if fields["skip_mode"] else 0
+    array = integrate = end = 0  # end: of the unit
+    for quadruples, blocks in ((fields["block_quadruples"], full), (rest, min(rest, 1))):
+        runs = blocks * count
+        if not runs:
             continue
-        a_pass = _taps(fields) * max(quadruples * fields["chunks"] * phases, config.minimum_groups)
-        residual = quadruples * fields["skip_train_words"] * halves * _phases(fields["skip_stride"], config)
-        compute += count * passes(fields) * a_pass
-        if fields["skip_mode"]:
-            compute += count * fields["output_tiles"] * residual
-        integrate += count * fields["output_tiles"] * quadruples * interval
-        lead = lead or a_pass
-        last_pass = quadruples * interval * tiles_of_pass(fields["mode"])
-        drain = max(INTEGRATE_INTERVAL, last_pass - quadruples * fields["chunks"] * phases)
-    return compute, integrate, lead, drain
+        groups = quadruples * fields["chunks"] * phases
+        taps = _taps(fields) * max(groups, config.minimum_groups)
+        a_pass = taps + quadruples * words * _phases(fields["skip_stride"], config) * fields["output_tiles"] / count
+        unit = quadruples * INTEGRATE_INTERVAL * fields["num_steps"] * fields["output_tiles"] / count
+        # The unit starts with the first group of a pass's last tap, once it is done with the pass before.
+        first = array + taps - groups
+        end = (
+            max(end, first) + runs * unit
+            if unit > a_pass
+            else max(end + runs * unit, first + (runs - 1) * a_pass + unit)
+        )
+        array += round(runs * a_pass)
+        integrate += round(runs * unit)
+    floor = -RESIDUAL_LEAD if words else INTEGRATE_INTERVAL
+    return array, integrate, max(array + floor, round(end))
 
 
 def predict(executions: list[tuple[dict[str, int], int]], stay: bool, config: HardwareConfig) -> list[Prediction]:
@@ -87,10 +95,10 @@ def predict(executions: list[tuple[dict[str, int], int]], stay: bool, config: Ha
 
 
 class _Ring:
-    """Fill of the weight ring, in beats."""
+    """Fill of the weight ring, in beats; negative while the first ones are awaited."""
 
     def __init__(self, config: HardwareConfig):
-        self.capacity, self.fill = config.weight_ring_beats, 0.0
+        self.capacity, self.fill = config.weight_ring_beats, -START_CYCLES * PORT_EFFICIENCY / 2
         self.pair_words = 2 * config.bus_bits
 
     def refill(self, cycles: float, held: int = 0) -> None:
@@ -99,23 +107,28 @@ class _Ring:
 
 
 def _convolve(fields: dict[str, int], frames: int, config: HardwareConfig, ring: _Ring | None) -> tuple[int, str]:
-    compute, integrate, lead, drain = array_cycles(fields, frames, config)
-    cycles = max(compute + drain, lead + integrate)
+    compute, integrate, cycles = array_cycles(fields, frames, config)
     bound = "compute" if compute >= integrate else "integrate"
     if ring is not None:
         blocks = -(-fields["quadruples"] * frames // fields["block_quadruples"])
         beats = tile_beats(fields, config)
         reads = 1 if fields["weight_resident"] else blocks
         # A resident layer needs all its tiles in the first block, the others have their whole time.
-        first = cycles / blocks if fields["weight_resident"] else cycles
-        missing = max(0.0, beats * reads - ring.fill)
+        first = compute / blocks if fields["weight_resident"] else compute
+        needed = beats * reads + _parameter_beats(fields, config)
+        missing = max(0.0, needed - ring.fill)
         arrival = missing * _pairs_of_beat(fields, config) / PORT_EFFICIENCY
-        ring.fill = max(0.0, ring.fill - beats * reads)
+        ring.fill = max(0.0, ring.fill - needed)
         if arrival > first:
             cycles, bound = int(arrival + cycles - first), "weights"
         else:
             ring.refill(cycles - arrival, beats if reads == 1 and blocks > 1 else 0)
     return cycles + FILL_CYCLES, bound
+
+
+def _parameter_beats(fields: dict[str, int], config: HardwareConfig) -> float:
+    """Beats of 8-bit weights that the ports could bring while they bring the channel parameters, two a pair."""
+    return fields["output_tiles"] * config.output_lanes / 2 / 2
 
 
 def _pairs_of_beat(fields: dict[str, int], config: HardwareConfig) -> float:
@@ -134,9 +147,10 @@ def _move(fields: dict[str, int], frames: int, config: HardwareConfig) -> tuple[
         window = fields["kernel_height"] * fields["kernel_width"] * phases
         words = fields["input_train_words"] if maximum else fields["input_steps"]
         windows = fields["quadruples"] * fields["output_channel_tiles"] * frames
-        return windows * window * words + FILL_CYCLES, "activations"
-    bound = "stream" if opcode == OPCODES["RECEIVE"][0] else "spill"
-    return int(fields["transfer_words"] / PORT_EFFICIENCY) + FILL_CYCLES, bound
+        return windows * window * words, "activations"  # its stages run on through the loop
+    cycles = int(fields["transfer_words"] / PORT_EFFICIENCY)
+    # Frames wait at the door; the spill memory answers a command.
+    return (cycles, "stream") if opcode == OPCODES["RECEIVE"][0] else (cycles + FILL_CYCLES, "spill")
 
 
 def _taps(fields: dict[str, int]) -> int:
