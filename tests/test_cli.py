@@ -12,6 +12,7 @@ import pytest
 from pynq_qsnn import __version__
 from pynq_qsnn.cli import COMMANDS, main
 from pynq_qsnn.commands.common import interrupt_afterwards
+from pynq_qsnn.hwspec import DEFAULT_CONFIG
 from pynq_qsnn.network import Network
 
 
@@ -104,6 +105,17 @@ def test_bad_input_is_one_readable_line(trained, capsys, arguments, pattern):
     error = capsys.readouterr().err
     assert re.search(pattern, error) and "Traceback" not in error
     assert error.startswith(f"pynq-qsnn {arguments[0]}: ")
+
+
+def test_a_program_for_another_overlay_needs_its_config(trained, tmp_path, capsys):
+    config = json.loads(DEFAULT_CONFIG.read_text())
+    (tmp_path / "slow.json").write_text(json.dumps({**config, "name": "slow", "clock_mhz": 100}))
+    program = tmp_path / "slow.qprog"
+    assert cli("compile", trained / "digits.qsnn", "-o", program, "--config", tmp_path / "slow.json") == 0
+    assert cli("info", program, "--config", tmp_path / "slow.json") == 0
+    assert "at 100 MHz" in capsys.readouterr().out
+    assert cli("info", program) == 2
+    assert "overlay kv260: expected fingerprint" in capsys.readouterr().err
 
 
 def test_doctor_reports_every_line(tmp_path, capsys):

@@ -11,6 +11,7 @@ examples:
 
 import numpy as np
 
+from ..errors import SpecMismatch
 from ..hwspec import HardwareConfig, load_config
 from ..network import WEIGHTED, Network
 from ..program import Program
@@ -27,7 +28,7 @@ EXPLANATIONS = {
 
 def add_arguments(parser):
     parser.add_argument("model", help=".qsnn or program file")
-    parser.add_argument("--config", help="overlay config.json that a .qsnn is compiled for (default: the KV260's)")
+    parser.add_argument("--config", help="config.json of the overlay (default: the KV260's)")
     parser.add_argument("--cycles", action="store_true", help="closed form beside the event simulation of the kernel")
     parser.add_argument("--batch", type=count, default=1, help="frames of the simulated call (default: %(default)s)")
     add_json_argument(parser)
@@ -36,6 +37,9 @@ def add_arguments(parser):
 def run(args):
     config = load_config(args.config)
     program = open_program(args.model, args.config)
+    if program.fingerprint != config.fingerprint:
+        remedy = "Give --config the config.json that it was compiled for, or compile the model again."
+        raise SpecMismatch(f"{args.model}, overlay {config.name}", config.fingerprint, program.fingerprint, remedy)
     layers = layer_rows(program.network)
     columns = {
         "layer": "layer",

@@ -24,9 +24,9 @@ def allocate(device, shape: tuple[int, ...], purpose: str) -> np.ndarray:
         return buffer
     except (MemoryError, RuntimeError, OSError) as error:
         left = cma_free_bytes(device)
-        known = "an unknown number" if left is None else str(left)
+        known = "an unknown number of" if left is None else left
         raise DeviceMemoryError(
-            f"no contiguous device memory for {purpose}: {int(np.prod(shape))} bytes, {known} of bytes left ({error}). "
+            f"no contiguous device memory for {purpose}: {int(np.prod(shape))} bytes, {known} bytes left ({error}). "
             "Use a smaller batch_size, close other overlays and buffers, or boot with a larger cma= argument."
         ) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from ..errors import ConfigError, DeviceError, DeviceTimeout, SpecMismatch
+from ..errors import CapacityError, ConfigError, DeviceError, DeviceTimeout, SpecMismatch
 from ..hwspec import STATUS
 from ..packing import WORD_BYTES
 from ..program import Program
@@ -40,9 +40,14 @@ class Runner:
         self.calls = 0
 
     def check_batch_size(self, program: Program, batch_size: int) -> None:
-        """Raise ConfigError when a batch does not fit one DMA transfer."""
+        """Raise ConfigError when a batch does not fit one DMA transfer, CapacityError when not even a frame does."""
         frame_bytes = WORD_BYTES * max(program.frame_beats, program.result_beats)
         most = self.stream.max_bytes // frame_bytes
+        if not most:
+            raise CapacityError(
+                f"a frame takes {frame_bytes} bytes of the stream, the DMA moves {self.stream.max_bytes} at once. "
+                "Use smaller frames, or fewer steps or channels"
+            )
         if batch_size > most:
             raise ConfigError(
                 f"batch_size {batch_size} of {frame_bytes} bytes a frame exceeds the DMA's {self.stream.max_bytes} "

@@ -12,6 +12,7 @@ from tiny_networks import image_network
 from pynq_qsnn.compiler import compile_network
 from pynq_qsnn.emulator import open_board
 from pynq_qsnn.errors import (
+    CapacityError,
     ConfigError,
     DeviceError,
     DeviceMemoryError,
@@ -113,6 +114,15 @@ def test_batch_longer_than_the_dma_takes(overlay, board, program, check_right):
     check_right()
 
 
+def test_a_frame_longer_than_the_dma_takes(overlay, program, check_right, monkeypatch):
+    most = 16 * program.frame_beats - 1
+    with monkeypatch.context() as patch:
+        patch.setattr(overlay._runner.stream, "max_bytes", most)
+        with pytest.raises(CapacityError, match=f"a frame takes {most + 1} bytes .* the DMA moves {most} at once"):
+            overlay.load_model(program)
+    check_right()
+
+
 def test_program_overwritten_in_device_memory(overlay, board, program, frames, check_right):
     """The kernel refuses the second instruction; frames that it has not read must not reach the next call."""
     words = record_words(PROGRAM_HEADER)
@@ -149,7 +159,7 @@ def test_memory_exhausted(board, program, frames, logits):
     free = board.cma.free_bytes
     hog = board.cma.allocate(free - (64 << 10))
     with QsnnOverlay(batch_size=1024) as overlay:
-        with pytest.raises(DeviceMemoryError, match=r"no contiguous .* \d+ bytes, \d+ of .*left.*smaller batch_size"):
+        with pytest.raises(DeviceMemoryError, match=r"no contiguous .* \d+ bytes, \d+ bytes left .*smaller batch_size"):
             overlay.load_model(program)
         assert board.cma.free_bytes == 64 << 10
         overlay.batch_size = 4
