@@ -1,7 +1,7 @@
 """Closed-form cycles of a layer program (the compiler's prediction; it shares no code with the event simulation).
 
 CONVOLVE, for each block and array pass: the array takes ``taps x max(groups, minimum_groups)`` clocks, and after them
-one clock for each residual word that is read; the integration unit takes two clocks a quadruple, step and output tile.
+one clock for each residual word that is read; the integration unit takes a clock a slot, step and output tile.
 The slower binds. Weights arrive at ``PORT_EFFICIENCY`` pairs a
 clock from the moment the ring has room for them: the sequence of instructions is walked once, with the fill of the ring
 as its only state. RECEIVE, LOAD, SAVE and POOL move words.
@@ -16,12 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd
 
-from .hwspec import MODES, OPCODES, POOL_KINDS, HardwareConfig
+from .hwspec import MODES, OPCODES, POOL_KINDS, SKIP_MODES, HardwareConfig
 
 PORT_EFFICIENCY = 0.75  # words a clock of an AXI port in long bursts; an assumption, see docs/performance.md
 FILL_CYCLES = 38  # command, first weight tile, pipelines of the stages one after the other: eight cycles each
-INTEGRATE_INTERVAL = 2  # clocks a quadruple, step and output tile
-Q = MODES["MULTIPLY4"][0]
+Q, CURRENT = MODES["MULTIPLY4"][0], SKIP_MODES["CURRENT"][0]
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,8 @@ def array_cycles(fields: dict[str, int], frames: int, config: HardwareConfig) ->
     full, rest = divmod(fields["quadruples"] * frames, fields["block_quadruples"])
     phases = _phases(fields["column_stride"], config)
     halves = config.output_lanes // config.input_lanes
-    interval = INTEGRATE_INTERVAL * fields["num_steps"]
+    # A slot a clock; a residual in the current domain takes another.
+    interval = config.slots * fields["num_steps"] * (2 if fields["skip_mode"] == CURRENT else 1)
     compute = integrate = lead = drain = 0
     for quadruples, count in ((fields["block_quadruples"], full), (rest, 1 if rest else 0)):
         if not count:
@@ -65,7 +65,7 @@ def array_cycles(fields: dict[str, int], frames: int, config: HardwareConfig) ->
         integrate += count * fields["output_tiles"] * quadruples * interval
         lead = lead or a_pass
         last_pass = quadruples * interval * tiles_of_pass(fields["mode"])
-        drain = max(INTEGRATE_INTERVAL, last_pass - quadruples * fields["chunks"] * phases)
+        drain = max(config.slots, last_pass - quadruples * fields["chunks"] * phases)
     return compute, integrate, lead, drain
 
 
