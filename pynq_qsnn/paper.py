@@ -10,6 +10,7 @@ import hashlib
 import json
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from .benchmark_networks import budgets, build, random_frames, records, size
 from .compiler import compile_network
@@ -19,6 +20,7 @@ from .runtime.csim import CsimExecutor, build_library
 from .runtime.cycles import call_cycles, ideal_cycles
 
 METHOD = "emulated (cycle model)"
+NOT_IN_FIGURES = ("commands", "data", "emulator", "training")  # parts of the package
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,15 @@ def _row(network, budget, program: Program, batch, clock, cycles: int, config, d
         record_source=record.source if record else None,
         logits_sha256=digest,
     )
+
+
+def software() -> str:
+    """SHA-256 of what networks, compiler and figures are made from: rows of other software are not this one's."""
+    package, digest = Path(__file__).parent, hashlib.sha256()
+    for file in sorted(package.rglob("*")):
+        if file.suffix in (".py", ".json") and file.relative_to(package).parts[0] not in NOT_IN_FIGURES:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def main(request: str) -> None:

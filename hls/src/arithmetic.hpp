@@ -122,6 +122,29 @@ inline uint8_t add_residual(uint8_t s, uint8_t k, int skip_mode, uint8_t s_max) 
   return skip_mode == hw::skip::kSpike ? added : skip_mode == hw::skip::kIand ? vetoed : s;
 }
 
+// ---- addresses
+
+// Operands of address products, no wider than the instruction's fields and the banks ask: each product is one DSP.
+// Beyond that lie only places outside a map and tensors that nothing reads, and their addresses are not used.
+typedef fabric_int<13> place_t;  // row, column, tile
+typedef fabric_int<18> words_t;  // of a part of a tensor, which is no larger than a bank
+static_assert(hw::instruction::kInputHeightBits <= 12 && hw::instruction::kInputWidthBits <= 12 &&
+                  hw::instruction::kOutputHeightBits <= 12 && hw::instruction::kInputChannelTilesBits <= 12 &&
+                  hw::instruction::kSkipHeightBits <= 12 && hw::instruction::kOutputChannelTilesBits <= 12,
+              "place_t is one bit wider");
+static_assert(kBankWords < 1 << 17 && hw::instruction::kRowStrideBits <= 4, "words_t and strides have a sign");
+
+inline int words_before(int place, int words) {
+  HLS(INLINE)
+  return int(fabric_multiply<13, 18>(place_t(place), words_t(words)));
+}
+
+// Where a window begins: a row or column of the output times the stride.
+inline int window_start(int place, int stride) {
+  HLS(INLINE)
+  return int(fabric_multiply<13, 5>(place_t(place), fabric_int<5>(stride)));
+}
+
 // ---- codes in a word
 
 // Place of step `step` in a train of `bits`-bit codes. Codes are powers of two wide and never straddle a byte.

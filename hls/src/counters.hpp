@@ -5,10 +5,11 @@
 #include "instruction.hpp"
 
 // One digit of a mixed-radix counter. `carry` comes in as "the inner loops are through" and leaves as "this one too".
+// Compared before it is added: the limits change seldom, so the carry passes a comparison of registers, and no adder.
 inline void count(int& counter, int limit, bool& carry) {
   HLS(INLINE)
   if (carry) {
-    carry = counter + 1 == limit;
+    carry = counter == limit - 1;
     counter = carry ? 0 : counter + 1;
   }
 }

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#include "hls_macros.hpp"
+
 #if defined(__SYNTHESIS__) || defined(__VITIS_HLS__) || defined(QSNN_EXACT_WIDTHS)
 
 #include "ap_int.h"
@@ -14,6 +16,7 @@ using fabric_int = ap_int<N>;
 
 template <int A, int B>
 inline fabric_int<A + B> fabric_multiply(fabric_int<A> a, fabric_int<B> b) {
+  HLS(INLINE)
   return a * b;
 }
 

@@ -83,9 +83,9 @@ send_codes:
     PIPELINE(1);
     const int phases = in_residual ? skip_phases : input_phases;
     const int stride = in_residual ? skip_stride : column_stride;
-    const int first_column = place.group * kSlots * stride;
-    const int row =
-        in_residual ? place.row * skip_stride : place.row * int(d.row_stride) + kernel_row - int(d.padding_top);
+    const int first_column = kSlots * window_start(place.group, stride);
+    const int first_row = window_start(place.row, in_residual ? skip_stride : int(d.row_stride));
+    const int row = in_residual ? first_row : first_row + kernel_row - int(d.padding_top);
     const int column = in_residual ? first_column : first_column + kernel_column - int(d.padding_left);
     const int tile = in_residual ? (int(d.output_first_tile) + first_tile + pass_tile) * kHalves + half
                                  : int(d.input_first_tile) + input_tile;

@@ -6,6 +6,13 @@ namespace {
 
 typedef ap_uint<hw::program_header::kWords * hw::kWordBits> header_bits;
 
+template <int BITS>
+inline void shift_in(ap_uint<BITS>& bits, const word_t& word) {
+  HLS(INLINE)
+  bits >>= hw::kWordBits;
+  bits.range(BITS - 1, BITS - hw::kWordBits) = word;
+}
+
 // What the header says of the order of work.
 struct Header {
   uint32_t split;
@@ -13,7 +20,8 @@ struct Header {
   bool weights_stay;
 };
 
-// II = 1: one bus word a cycle into its place.
+// II = 1: one bus word a cycle, shifted in from above. (A place that depends on the index would be a shifter of all
+// bits.)
 int read_header(const word_t* program, uint32_t num_instructions, Header& header) {
   HLS(INLINE)
   using namespace hw::program_header;
@@ -23,7 +31,7 @@ read_header_words:
   for (int i = 0; i < kWords; ++i) {
     PIPELINE(1);
     BEAT;
-    bits.range((i + 1) * hw::kWordBits - 1, i * hw::kWordBits) = program[i];
+    shift_in(bits, program[i]);
   }
   header.split = bits.range(kSplitLsb + kSplitBits - 1, kSplitLsb).to_uint();
   header.group_frames = bits.range(kGroupFramesLsb + kGroupFramesBits - 1, kGroupFramesLsb).to_uint();
@@ -36,7 +44,7 @@ read_header_words:
   return header.group_frames >= 1 && header.split <= num_instructions ? hw::status::kOk : hw::status::kBadField;
 }
 
-// II = 1: one bus word a cycle into its place.
+// II = 1: one bus word a cycle, shifted in from above.
 Instruction read_instruction(const word_t* program, uint32_t index) {
   HLS(INLINE)
   instruction_bits bits = 0;
@@ -45,8 +53,7 @@ read_words:
   for (int i = 0; i < kInstructionWords; ++i) {
     PIPELINE(1);
     BEAT;
-    bits.range((i + 1) * hw::kWordBits - 1, i * hw::kWordBits) =
-        program[hw::program_header::kWords + index * kInstructionWords + i];
+    shift_in(bits, program[hw::program_header::kWords + index * kInstructionWords + i]);
   }
   return decode(bits);
 }

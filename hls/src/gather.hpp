@@ -17,16 +17,16 @@ struct Tensor {
 
 inline Tensor input_tensor(const Instruction& d) {
   HLS(INLINE)
-  const int group_words = int(d.input_channel_tiles) * int(d.input_train_words);
-  const int row_words = int(d.input_column_groups) * group_words;
+  const int group_words = words_before(d.input_channel_tiles, d.input_train_words);
+  const int row_words = words_before(d.input_column_groups, group_words);
   return Tensor{int(d.input_base), int(d.input_height),      int(d.input_width), row_words,
                 group_words,       int(d.input_train_words), int(d.input_bits)};
 }
 
 inline Tensor skip_tensor(const Instruction& d) {
   HLS(INLINE)
-  const int group_words = int(d.skip_channel_tiles) * int(d.skip_train_words);
-  const int row_words = int(d.skip_column_groups) * group_words;
+  const int group_words = words_before(d.skip_channel_tiles, d.skip_train_words);
+  const int row_words = words_before(d.skip_column_groups, group_words);
   return Tensor{int(d.skip_base), int(d.skip_height),      int(d.skip_width), row_words,
                 group_words,      int(d.skip_train_words), int(d.skip_bits)};
 }
@@ -56,7 +56,8 @@ inline void gather(const ActivationMemory activations, const Tensor& tensor, int
   int word, bit;
   train_place(index, tensor.bits, word, bit);
   const bool row_inside = present && row >= 0 && row < tensor.height;
-  const int row_address = tensor.base + offset + row * tensor.row_words + tile * tensor.train_words + word;
+  const int row_address =
+      tensor.base + offset + words_before(row, tensor.row_words) + words_before(tile, tensor.train_words) + word;
 
   int bank_address[kBanks];
   HLS(ARRAY_PARTITION variable = bank_address complete)
@@ -71,7 +72,7 @@ inline void gather(const ActivationMemory activations, const Tensor& tensor, int
     const int slot_column = column + slot * stride;
     inside[slot] = row_inside && slot_column >= 0 && slot_column < tensor.width;
     if (inside[slot] && slot_in_phase(slot, phase, phases)) {
-      bank_address[slot_column & (kBanks - 1)] = row_address + (slot_column / kBanks) * tensor.group_words;
+      bank_address[slot_column & (kBanks - 1)] = row_address + words_before(slot_column / kBanks, tensor.group_words);
     }
   }
 

@@ -9,6 +9,9 @@
 
 // First statement of a loop body: one iteration starts every `ii` cycles. flp: a stage that waits for input still
 // drains what is in flight, without the one stall net across the whole stage that freezes a pipeline in place.
+// Not only speed depends on it: while `feed` waits for room for a block's residuals, `accumulate` waits for the next
+// block's operands, and must hand out the sums in flight all the same. A tool that took stp instead could deadlock
+// there: its log must show no loop of another style. (UG1448 lists flp for function pipelines; UG1399 for loops too.)
 #define PIPELINE(ii) HLS(PIPELINE II = ii style = flp)
 // First statement of a function that runs its stages at the same time; then stream definitions, STAGE lines,
 // REGION_END.

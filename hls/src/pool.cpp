@@ -47,8 +47,9 @@ pool_windows:
     HLS(LOOP_TRIPCOUNT min = 4 max = 1000000 avg = 10000)
     PIPELINE(1);
     HLS(DEPENDENCE variable = activations_write type = inter dependent = false)
-    gather(activations_read, input, offset, row * row_stride + kernel_row,
-           group * kSlots * column_stride + kernel_column, column_stride, tile, step, phase, phases, true, code);
+    gather(activations_read, input, offset, window_start(row, row_stride) + kernel_row,
+           kSlots * window_start(group, column_stride) + kernel_column, column_stride, tile, step, phase, phases, true,
+           code);
     const bool first = kernel_row == 0 && kernel_column == 0;
     for (int slot = 0; slot < kSlots; ++slot) {
       UNROLL

@@ -71,7 +71,7 @@ void store_trains(const Command& c, hls::stream<Fired>& fired, hls::stream<Resid
   const bool has_residual = skip_mode == hw::skip::kSpike || skip_mode == hw::skip::kIand, pooled = d.pooled;
   const uint8_t skip_s_max = d.skip_s_max;
   const int bits = d.output_bits, train_words = d.output_train_words, width = d.stored_width;
-  const int group_words = int(d.output_channel_tiles) * train_words;
+  const int group_words = words_before(d.output_channel_tiles, train_words);
   word_t train[kPassHalves][kSlots];
   HLS(ARRAY_PARTITION variable = train complete dim = 0)
   Residual residual[kPassTiles];
@@ -131,7 +131,8 @@ write_trains:
           if (full && (slot & 1) && !target.second) first_row[pass_half][pair][word] = columns;
           present = present && (slot & 1) && target.second;
         }
-        const Write write = {present && column < width, bank, target.address + tile * train_words + word, word_out};
+        const Write write = {present && column < width, bank, target.address + words_before(tile, train_words) + word,
+                             word_out};
         if (half == 0) {
           now = write;
         } else {

@@ -133,6 +133,26 @@ TEST(feed_reads_windows_of_every_stride) {
   check_feed(convolution(12, 33, 1, 1, 0, 8, 1));
 }
 
+// Rows, columns and tiles up to the last that a field can name, and banks filled to the last word.
+TEST(feed_reaches_the_ends_of_the_largest_maps) {
+  Instruction tall = convolution(4095, 4, 1, 1, 0, 1, 8);
+  check_feed(tall);
+  Instruction wide = convolution(1, 4095, 1, 1, 0, 1, 8);
+  check_feed(wide);
+  Instruction deep = convolution(1, 1, 1, 1, 0, 1, 8);
+  bench::set_input(deep, 100, 1, 1, 4095, 1, 8);
+  deep.input_first_tile = 4094;
+  deep.input_tiles = 1;
+  check_feed(deep);
+  Instruction full = convolution(3, 4, 1, 1, 0, 32, 8);
+  bench::set_input(full, 0, 3, 4, 128, 32, 8);  // 3 x 128 x 32 words
+  full.input_first_tile = 127;
+  full.input_tiles = 1;
+  check_feed(full);
+  Instruction strided = convolution(4095, 1, 1, 15, 0, 1, 8);
+  check_feed(strided);
+}
+
 TEST(feed_strides_rows_and_columns_apart) {
   for (int row_stride = 1; row_stride <= 2; ++row_stride) {
     Instruction d = convolution(8, 10, 3, 1, 1, 2, 4);
