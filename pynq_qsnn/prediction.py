@@ -128,12 +128,12 @@ def _pairs_of_beat(fields: dict[str, int], config: HardwareConfig) -> float:
 def _move(fields: dict[str, int], frames: int, config: HardwareConfig) -> tuple[int, str]:
     opcode = fields["opcode"]
     if opcode == OPCODES["POOL"][0]:
-        # The maximum works on whole train words, a sum on one step after the other.
+        # A pixel a clock. The maximum works on whole train words, a sum on one step after the other.
         maximum = fields["pool_kind"] == POOL_KINDS["MAXIMUM"][0]
-        phases = 1 if fields["output_width"] == 1 else _phases(fields["column_stride"], config)
-        window = fields["kernel_height"] * fields["kernel_width"] * phases
+        window = fields["kernel_height"] * fields["kernel_width"]
         words = fields["input_train_words"] if maximum else fields["input_steps"]
-        windows = fields["quadruples"] * fields["output_channel_tiles"] * frames
+        slots = 1 if fields["output_width"] == 1 else config.slots
+        windows = fields["quadruples"] * slots * fields["output_channel_tiles"] * frames
         return windows * window * words + FILL_CYCLES, "activations"
     bound = "stream" if opcode == OPCODES["RECEIVE"][0] else "spill"
     return int(fields["transfer_words"] / PORT_EFFICIENCY) + FILL_CYCLES, bound
