@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from . import container
-from .errors import ModelFileError
-from .hwspec import INSTRUCTION, OPCODES, PROGRAM_HEADER, record_words
+from .errors import ModelFileError, SpecMismatch
+from .hwspec import INSTRUCTION, OPCODES, PROGRAM_HEADER, RECORDS, SPEC_VERSION, record_words
 from .network import Network
 from .packing import WORD_BYTES, result_beats, unpack_record
 
@@ -44,6 +46,12 @@ def executions(num_instructions: int, split: int, group_frames: int, num_frames:
         order += [(i, frame, 1) for frame in range(first, first + frames) for i in range(split)]
         order += [(i, first, frames) for i in range(split, num_instructions)]
     return order
+
+
+def layout() -> str:
+    """SHA-256 of how the words of a program are read, whatever the numbers of the overlay."""
+    records = {name: [(field.name, field.bits) for field in record] for name, record in RECORDS.items()}
+    return hashlib.sha256(json.dumps([SPEC_VERSION, records]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,7 @@ class Program:
         program = {
             "network": meta,
             "fingerprint": self.fingerprint,
+            "layout": layout(),
             "steps": [vars(step) for step in self.steps],
             "frame_beats": self.frame_beats,
             "result_beats": self.result_beats,
@@ -110,9 +119,16 @@ class Program:
 
     @classmethod
     def load(cls, path: str | Path) -> Program:
-        """Read and validate a program file. Raises ModelFileError; the overlay checks the fingerprint when it loads."""
+        """Read and validate a program file; the overlay checks the fingerprint when it loads.
+
+        Raises ModelFileError, SpecMismatch for the file of a release whose instructions look different.
+        """
         meta, arrays = container.load(path, "program")
         try:
+            found = str(meta.get("layout", "none: of an earlier release"))
+            if found != layout():
+                remedy = "Its instructions are not this release's: compile the model again, pynq-qsnn compile."
+                raise SpecMismatch(f"{path}", layout(), found, remedy)
             network = Network.from_parts(meta["network"], arrays, path)
             steps = tuple(Step(**step) for step in meta["steps"])
             numbers = {key: int(meta[key]) for key in NUMBERS}

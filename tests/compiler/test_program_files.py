@@ -99,6 +99,20 @@ def test_altered_program_files(tmp_path, change, match):
         Program.load(tmp_path / "bad.qprog")
 
 
+@pytest.mark.parametrize("layout", [None, "2" * 64])
+def test_a_program_of_another_release(tmp_path, layout):
+    """Whatever else is in it: what to do stands in the message."""
+
+    def other(meta, arrays):
+        meta = {k: v for k, v in meta.items() if k not in ("layout", "split")}
+        return (meta if layout is None else {**meta, "layout": layout}), arrays
+
+    resaved(tmp_path, other)
+    with pytest.raises(SpecMismatch, match="bad.qprog: .* compile the model again") as caught:
+        Program.load(tmp_path / "bad.qprog")
+    assert caught.value.found == (layout or "none: of an earlier release")
+
+
 def test_a_program_of_other_arithmetic(tmp_path):
     def other(meta, arrays):
         meta["network"]["numerics"] = "1" * 64
