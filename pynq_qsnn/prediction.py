@@ -21,6 +21,7 @@ PORT_EFFICIENCY = 0.75  # words a clock of an AXI port in long bursts; an assump
 FILL_CYCLES = 44  # command, first weight tile, pipelines of the stages one after the other
 START_CYCLES = 130  # of a call, until the program is read and the first weights arrive
 RESIDUAL_LEAD = 28  # of them that a residual, which passes neither the array nor the partial sums, does not take
+NEARLY = 0.9
 Q, CURRENT = MODES["MULTIPLY4"][0], SKIP_MODES["CURRENT"][0]
 
 
@@ -123,6 +124,8 @@ def _convolve(fields: dict[str, int], frames: int, config: HardwareConfig, ring:
             cycles, bound = int(arrival + cycles - first), "weights"
         else:
             ring.refill(cycles - arrival, beats if reads == 1 and blocks > 1 else 0)
+            if arrival > NEARLY * first:
+                bound = "weights"  # they come hardly faster than they are used: any pause of theirs shows
     return cycles + FILL_CYCLES, bound
 
 
