@@ -53,8 +53,25 @@ set flags "-std=c++14 -I[file join $here include] -I[file join $here src]"
 # has the description's name and is not added a second time.
 set boxes [lsort [glob [file join $here rtl *.json]]]
 set boxed {}
+# Paths in a description are relative to it; the tool takes them from its working directory, so it gets a copy with
+# whole paths.
+file mkdir [file join $here build]
 foreach box $boxes {
-  add_files -blackbox $box
+  set channel [open $box]
+  set text [read $channel]
+  close $channel
+  set folder [file dirname $box]
+  foreach {match path} [regexp -all -inline -- {"([^"]+\.(?:v|cpp))"} $text] {
+    set text [string map [list $match "\"[file normalize [file join $folder $path]]\""] $text]
+  }
+  foreach {match path} [regexp -all -inline -- {-I(\S*[^\s"])} $text] {
+    set text [string map [list $match "-I[file normalize [file join $folder $path]]"] $text]
+  }
+  set copy [file join $here build [file tail $box]]
+  set channel [open $copy w]
+  puts -nonewline $channel $text
+  close $channel
+  add_files -blackbox $copy
   lappend boxed [file rootname [file tail $box]]
 }
 foreach source [lsort [glob [file join $here src *.cpp]]] {

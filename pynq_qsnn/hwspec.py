@@ -15,7 +15,7 @@ never straddles a byte. Pixel (row, col) lives in bank ``col % activation_banks`
 
 Lanes beyond the last channel are zero. Slots of one operand are ``slots`` neighbouring columns of an output row, a
 quadruple. A group is one clock of the array: the ``slots`` pixels of a quadruple and one chunk of their trains. A chunk
-is a code of one step in the multiplier modes, and four bit planes (a nibble: 4, 2 or 1 steps) in the mux-add mode. A
+is a code of one step in the multiplier modes, and four bit planes (a nibble: 4 or 2 steps) in the mux-add mode. A
 block is at most ``block_groups`` groups, whose partial sums stay in the array. Order of work: block, array pass (one
 output tile of 32 channels; two in mode MULTIPLY4), kernel row, kernel column, input tile, quadruple, chunk. Quadruples
 follow in raster order of the computed map, frame after frame; where a 2x2 maximum is fused (``pooled``), the two rows
@@ -93,8 +93,11 @@ OPCODES = {
 MODES = {
     "MULTIPLY8": (0, "W: int8 x u8, two products a DSP; a chunk is one code"),
     "MULTIPLY4": (1, "Q: int4 x u4, four products a DSP, 64 output lanes; a chunk is one code of at most 4 bits"),
-    "MUX_ADD": (2, "M: int8 x 1 bit, eight gated sums a DSP; a chunk is a nibble: four bit planes of 4/bits steps"),
+    "MUX_ADD": (2, "M: int8 x 1 bit, eight gated sums a DSP; a chunk is a nibble: four planes of codes of 1 or 2 bits"),
 }
+
+# Taps (kernel positions x input tiles) of a layer in MULTIPLY4 and MUX_ADD: their sums are narrower than 32 bits.
+NARROW_TAPS = 4096
 
 STATUS = {
     "OK": (0, "all frames done"),
@@ -383,6 +386,7 @@ class HardwareConfig:
             "enumerations": ENUMERATIONS,
             "arguments": [(f.name, f.bits, f.meaning) for f in KERNEL_ARGUMENTS],
             "numerics": NUMERICS,
+            "narrow_taps": NARROW_TAPS,
             "config": asdict(self),
         }
         return hashlib.sha256(json.dumps(tables, sort_keys=True).encode()).hexdigest()
@@ -430,6 +434,7 @@ def cpp_header(config: HardwareConfig) -> str:
                 "kProgramMagic": f"0x{PROGRAM_MAGIC:08X}",
                 "kFingerprint": f"0x{config.fingerprint64:016X}ULL",
                 "kWordBits": WORD_BITS,
+                "kNarrowTaps": NARROW_TAPS,
             }
         ),
         "",

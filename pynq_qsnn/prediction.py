@@ -1,10 +1,9 @@
 """Closed-form cycles of a layer program (the compiler's prediction; it shares no code with the event simulation).
 
 CONVOLVE, for each block and array pass: the array takes ``taps x max(groups, minimum_groups)`` clocks, and after them
-one clock for each residual word that is read; the integration unit takes two clocks a quadruple, step and output tile.
-The slower binds. Weights arrive at ``PORT_EFFICIENCY`` pairs a
-clock from the moment the ring has room for them: the sequence of instructions is walked once, with the fill of the ring
-as its only state. RECEIVE, LOAD, SAVE and POOL move words.
+one clock for each residual word that is read; the integration unit takes a clock a slot, step and output tile. The
+slower binds. Weights arrive at ``PORT_EFFICIENCY`` pairs a clock from the moment the ring has room for them: the
+sequence of instructions is walked once, with the fill of the ring as its only state. RECEIVE, LOAD, SAVE and POOL move words.
 
 A layer is a pipeline of two over its (block, pass) pairs: where the array binds, the last pair still drains through the
 integration unit, whose first quadruple comes with the first group of the last tap; where the unit binds, it waits for
@@ -16,14 +15,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd
 
-from .hwspec import MODES, OPCODES, POOL_KINDS, HardwareConfig
+from .hwspec import MODES, OPCODES, POOL_KINDS, SKIP_MODES, HardwareConfig
 
 PORT_EFFICIENCY = 0.75  # words a clock of an AXI port in long bursts; an assumption, see docs/performance.md
 FILL_CYCLES = 44  # command, first weight tile, pipelines of the stages one after the other
 START_CYCLES = 130  # of a call, until the program is read and the first weights arrive
 RESIDUAL_LEAD = 28  # of them that a residual, which passes neither the array nor the partial sums, does not take
-INTEGRATE_INTERVAL = 2  # clocks a quadruple, step and output tile
-Q = MODES["MULTIPLY4"][0]
+NEARLY = 0.9
+Q, CURRENT = MODES["MULTIPLY4"][0], SKIP_MODES["CURRENT"][0]
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,8 @@ def array_cycles(fields: dict[str, int], frames: int, config: HardwareConfig) ->
     phases, count = _phases(fields["column_stride"], config), passes(fields)
     halves = config.output_lanes // config.input_lanes
     words = halves * fields["skip_train_words"] if fields["skip_mode"] else 0
+    # A slot a clock; a residual in the current domain takes another.
+    interval = config.slots * (2 if fields["skip_mode"] == CURRENT else 1)
     array = integrate = end = 0  # end: of the unit
     for quadruples, blocks in ((fields["block_quadruples"], full), (rest, min(rest, 1))):
         runs = blocks * count
@@ -63,7 +64,7 @@ def array_cycles(fields: dict[str, int], frames: int, config: HardwareConfig) ->
         groups = quadruples * fields["chunks"] * phases
         taps = _taps(fields) * max(groups, config.minimum_groups)
         a_pass = taps + quadruples * words * _phases(fields["skip_stride"], config) * fields["output_tiles"] / count
-        unit = quadruples * INTEGRATE_INTERVAL * fields["num_steps"] * fields["output_tiles"] / count
+        unit = quadruples * interval * fields["num_steps"] * fields["output_tiles"] / count
         # The unit starts with the first group of a pass's last tap, once it is done with the pass before.
         first = array + taps - groups
         end = (
@@ -73,7 +74,7 @@ def array_cycles(fields: dict[str, int], frames: int, config: HardwareConfig) ->
         )
         array += round(runs * a_pass)
         integrate += round(runs * unit)
-    floor = -RESIDUAL_LEAD if words else INTEGRATE_INTERVAL
+    floor = -RESIDUAL_LEAD if words else config.slots
     return array, integrate, max(array + floor, round(end))
 
 
@@ -123,6 +124,8 @@ def _convolve(fields: dict[str, int], frames: int, config: HardwareConfig, ring:
             cycles, bound = int(arrival + cycles - first), "weights"
         else:
             ring.refill(cycles - arrival, beats if reads == 1 and blocks > 1 else 0)
+            if arrival > NEARLY * first:
+                bound = "weights"  # they come hardly faster than they are used: any pause of theirs shows
     return cycles + FILL_CYCLES, bound
 
 
@@ -141,10 +144,10 @@ def _pairs_of_beat(fields: dict[str, int], config: HardwareConfig) -> float:
 def _move(fields: dict[str, int], frames: int, config: HardwareConfig) -> tuple[int, str]:
     opcode = fields["opcode"]
     if opcode == OPCODES["POOL"][0]:
-        # The maximum works on whole train words, a sum on one step after the other.
+        # A pixel a clock. The maximum works on whole train words, a sum on one step after the other.
         maximum = fields["pool_kind"] == POOL_KINDS["MAXIMUM"][0]
-        phases = 1 if fields["output_width"] == 1 else _phases(fields["column_stride"], config)
-        window = fields["kernel_height"] * fields["kernel_width"] * phases
+        slots = 1 if fields["output_width"] == 1 else config.slots
+        window = fields["kernel_height"] * fields["kernel_width"] * slots
         words = fields["input_train_words"] if maximum else fields["input_steps"]
         windows = fields["quadruples"] * fields["output_channel_tiles"] * frames
         return windows * window * words, "activations"  # its stages run on through the loop

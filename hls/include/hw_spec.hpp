@@ -6,8 +6,9 @@ namespace hw {
 
 constexpr int kSpecVersion = 2;
 constexpr int kProgramMagic = 0x4E4E5351;
-constexpr unsigned long long kFingerprint = 0x96D2B463878506B2ULL;
+constexpr unsigned long long kFingerprint = 0x77E4D6633B5957CFULL;
 constexpr int kWordBits = 128;
+constexpr int kNarrowTaps = 4096;
 
 // numbers
 constexpr int kMembraneBits = 32;
@@ -50,7 +51,7 @@ constexpr int kSave = 5;  // activation memory -> spill memory, word by word in 
 namespace mode {
 constexpr int kMultiply8 = 0;  // W: int8 x u8, two products a DSP; a chunk is one code
 constexpr int kMultiply4 = 1;  // Q: int4 x u4, four products a DSP, 64 output lanes; a chunk is one code of at most 4 bits
-constexpr int kMuxAdd = 2;  // M: int8 x 1 bit, eight gated sums a DSP; a chunk is a nibble: four bit planes of 4/bits steps
+constexpr int kMuxAdd = 2;  // M: int8 x 1 bit, eight gated sums a DSP; a chunk is a nibble: four planes of codes of 1 or 2 bits
 }  // namespace mode
 
 namespace status {

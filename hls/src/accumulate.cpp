@@ -73,48 +73,17 @@ inline void forward(RowOperands&) {}
 
 #endif
 
-// Sums of the rows as sums of output lanes: in MULTIPLY4 a row has twice as many, part by part; in MUX_ADD its parts
-// are bit planes, of which codes are made.
-inline void arrange(int mode, int bits, const int32_t row_sum[kArrayRows][kParts][kSlots][kMacRows],
+// Rows as lanes of each part: wires.
+inline void arrange(const int32_t row_sum[kArrayRows][kParts][kSlots][kMacRows],
                     int32_t sum[kParts][kSlots][kOutputLanes]) {
   HLS(INLINE)
-  for (int slot = 0; slot < kSlots; ++slot) {
+  for (int part = 0; part < kParts; ++part) {
     UNROLL
-    int32_t found[kParts][kOutputLanes];
-    HLS(ARRAY_PARTITION variable = found complete dim = 0)
-    for (int part = 0; part < kParts; ++part) {
+    for (int slot = 0; slot < kSlots; ++slot) {
       UNROLL
-      for (int row = 0; row < kArrayRows; ++row) {
-        UNROLL
-        for (int i = 0; i < kMacRows; ++i) {
-          UNROLL
-          found[part][row * kMacRows + i] = row_sum[row][part][slot][i];
-        }
-      }
-    }
-    if (mode == hw::mode::kMultiply4) {
-      int32_t wide[2 * kOutputLanes];
-      HLS(ARRAY_PARTITION variable = wide complete)
       for (int lane = 0; lane < kOutputLanes; ++lane) {
         UNROLL
-        wide[2 * lane] = found[0][lane];
-        wide[2 * lane + 1] = found[1][lane];
-      }
-      for (int lane = 0; lane < kOutputLanes; ++lane) {
-        UNROLL
-        sum[0][slot][lane] = wide[lane];
-        sum[1][slot][lane] = wide[kOutputLanes + lane];
-      }
-    } else {
-      for (int lane = 0; lane < kOutputLanes; ++lane) {
-        UNROLL
-        const int32_t plane[kParts] = {found[0][lane], found[1][lane], found[2][lane], found[3][lane]};
-        int32_t part[kParts];
-        combine_planes(bits, plane, part);
-        for (int p = 0; p < kParts; ++p) {
-          UNROLL
-          sum[p][slot][lane] = part[p];
-        }
+        sum[part][slot][lane] = row_sum[lane / kMacRows][part][slot][lane % kMacRows];
       }
     }
   }
@@ -130,28 +99,37 @@ inline void arrange(int mode, int bits, const int32_t row_sum[kArrayRows][kParts
 // The multiplier array: 8 rows of 128 DSP48E2, each 4 output lanes (8 in MULTIPLY4) x 16 input lanes x 4 slots. A tap
 // lasts at least kMinimumGroups cycles, in which the next tap's weight tile arrives beat by beat, row by row, in the
 // shadow registers. Operands and mode go from row to row through registers: a broadcast to 1,024 DSPs would not meet
-// timing. What the first rows found waits for the last one, while it is still narrow (21 bits). Parts that
-// the mode does not name have no token.
+// timing. What the first rows found waits for the last one, while it is still narrow. Parts that the mode does not name
+// have no token. Bit planes stay apart and biased (types.hpp): what makes codes of them comes once, behind the sums.
 //
 // II = 1: a sum is updated once a tap, so the distance of its recurrence is the length of a tap, at least
-// kMinimumGroups = 8 iterations, while its read, one 32-bit sum and its write take three; the rows and what is made of
-// their sums lie before it, feed-forward. Each sum memory (one for each part, slot and lane, block_groups deep) has one
-// read and one write a cycle. Operands and weights are one stream read each.
+// kMinimumGroups = 8 iterations, while its read, one sum and its write take three; the rows lie before it,
+// feed-forward. Each sum memory (one for each part, slot and lane, block_groups deep) has one read and one write a
+// cycle. Operands and weights are one stream read each.
 void accumulate(const Command c, hls::stream<Operand>& operands, hls::stream<WeightBeat>& weights,
-                hls::stream<PartialSum> partial_sums[kParts]) {
+                hls::stream<PartialSum>& partial_sums, hls::stream<NarrowSum> narrow_sums[kNarrowParts],
+                hls::stream<SpikeCount>& spike_counts) {
   const Instruction d = c.instruction;
-  int32_t sum[hw::kBlockGroups][kParts][kSlots][kOutputLanes];
+  int32_t sum[hw::kBlockGroups][kSlots][kOutputLanes];
   HLS(ARRAY_PARTITION variable = sum complete dim = 2)
   HLS(ARRAY_PARTITION variable = sum complete dim = 3)
-  HLS(ARRAY_PARTITION variable = sum complete dim = 4)
   HLS(BIND_STORAGE variable = sum type = ram_2p impl = lutram)
+  narrow_sum_t narrow[hw::kBlockGroups][kNarrowParts][kSlots][kOutputLanes];
+  HLS(ARRAY_PARTITION variable = narrow complete dim = 2)
+  HLS(ARRAY_PARTITION variable = narrow complete dim = 3)
+  HLS(ARRAY_PARTITION variable = narrow complete dim = 4)
+  HLS(BIND_STORAGE variable = narrow type = ram_2p impl = lutram)
+  spikes_t spikes[hw::kBlockGroups][kParts][kSlots];
+  HLS(ARRAY_PARTITION variable = spikes complete dim = 2)
+  HLS(ARRAY_PARTITION variable = spikes complete dim = 3)
+  HLS(BIND_STORAGE variable = spikes type = ram_2p impl = lutram)
   RowWeights weight[kArrayRows], shadow[kArrayRows];
   HLS(ARRAY_PARTITION variable = weight complete)
   HLS(ARRAY_PARTITION variable = shadow complete)
 
   const int mode = d.mode;
-  const int plane_bits = mode == hw::mode::kMuxAdd ? int(d.input_bits) : 1;  // 1: parts stay what they are
-  const int parts = parts_of(d);
+  const bool planes = mode == hw::mode::kMuxAdd;
+  const int narrow_parts = parts_of(d) - 1;
   const int taps = taps_of(d), passes = passes_of(d), blocks = c.blocks;
   const int full = int(d.block_quadruples) * int(d.chunks);
   const int rest = (quadruples_of(c) - (blocks - 1) * int(d.block_quadruples)) * int(d.chunks);
@@ -171,6 +149,8 @@ multiply_accumulate:
     HLS(LOOP_TRIPCOUNT min = 8 max = 1000000 avg = 40000)
     PIPELINE(1);
     HLS(DEPENDENCE variable = sum type = inter direction = RAW distance = kMinimumGroups dependent = true)
+    HLS(DEPENDENCE variable = narrow type = inter direction = RAW distance = kMinimumGroups dependent = true)
+    HLS(DEPENDENCE variable = spikes type = inter direction = RAW distance = kMinimumGroups dependent = true)
     const bool last_block = block == blocks - 1;
     const int groups = last_block ? rest : full;
     const int cycles = last_block ? rest_cycles : full_cycles;
@@ -184,8 +164,9 @@ multiply_accumulate:
     }
 
     if (group < groups) {
+      const Operand operand = operands.read();
       RowOperands row_operands;
-      prepare(mode, operands.read(), row_operands);
+      prepare(mode, operand, row_operands);
       int32_t found[kArrayRows][kParts][kSlots][kMacRows], group_sum[kParts][kSlots][kOutputLanes];
       HLS(ARRAY_PARTITION variable = found complete dim = 0)
       HLS(ARRAY_PARTITION variable = group_sum complete dim = 0)
@@ -194,22 +175,53 @@ multiply_accumulate:
         multiply_row(mode, row_operands, weight[row], found[row]);
         if (row + 1 < kArrayRows) forward(row_operands);
       }
-      arrange(mode, plane_bits, found, group_sum);
-      for (int part = 0; part < kParts; ++part) {
+      arrange(found, group_sum);
+
+      PartialSum result;
+      HLS(ARRAY_PARTITION variable = result.sum complete dim = 0)
+      for (int slot = 0; slot < kSlots; ++slot) {
         UNROLL
-        if (part >= parts) continue;
-        PartialSum result;
-        HLS(ARRAY_PARTITION variable = result.sum complete dim = 0)
+        for (int lane = 0; lane < kOutputLanes; ++lane) {
+          UNROLL
+          result.sum[slot][lane] = (tap == 0 ? 0 : sum[group][slot][lane]) + group_sum[0][slot][lane];
+          sum[group][slot][lane] = result.sum[slot][lane];
+        }
+      }
+      if (last_tap) partial_sums.write(result);
+
+      for (int part = 0; part < kNarrowParts; ++part) {
+        UNROLL
+        if (part >= narrow_parts) continue;
+        NarrowSum narrow_result;
+        HLS(ARRAY_PARTITION variable = narrow_result.sum complete dim = 0)
         for (int slot = 0; slot < kSlots; ++slot) {
           UNROLL
           for (int lane = 0; lane < kOutputLanes; ++lane) {
             UNROLL
-            const int32_t before = tap == 0 ? 0 : sum[group][part][slot][lane];
-            result.sum[slot][lane] = before + group_sum[part][slot][lane];
-            sum[group][part][slot][lane] = result.sum[slot][lane];
+            const narrow_sum_t before = tap == 0 ? narrow_sum_t(0) : narrow[group][part][slot][lane];
+            narrow_result.sum[slot][lane] = before + narrow_sum_t(group_sum[part + 1][slot][lane]);
+            narrow[group][part][slot][lane] = narrow_result.sum[slot][lane];
           }
         }
-        if (last_tap) partial_sums[part].write(result);
+        if (last_tap) narrow_sums[part].write(narrow_result);
+      }
+
+      if (planes) {
+        int32_t counted[kParts][kSlots];
+        HLS(ARRAY_PARTITION variable = counted complete dim = 0)
+        count_spikes(operand.code, counted);
+        SpikeCount total;
+        HLS(ARRAY_PARTITION variable = total.count complete dim = 0)
+        for (int part = 0; part < kParts; ++part) {
+          UNROLL
+          for (int slot = 0; slot < kSlots; ++slot) {
+            UNROLL
+            total.count[part][slot] =
+                (tap == 0 ? spikes_t(0) : spikes[group][part][slot]) + spikes_t(counted[part][slot]);
+            spikes[group][part][slot] = total.count[part][slot];
+          }
+        }
+        if (last_tap) spike_counts.write(total);
       }
     }
 

@@ -70,45 +70,29 @@ inline ChannelParameters decode_parameters(const word_t& word) {
   return p;
 }
 
-// The product of a code and a skip multiplier is less than 2^25, so every shift from this one on rounds it to zero.
-constexpr int kSkipShiftToZero = 26;
 static_assert(hw::kMultiplierBits == 18 && hw::kMaximumShift == 48, "widths below");
-typedef fabric_int<33> current_t;       // saturated scale plus bias
-typedef fabric_int<27> skip_current_t;  // 8 x 18 bits, and the rounding half
-typedef fabric_int<36> charge_t;        // v - (v >> leak) + u + residual
-typedef fabric_int<52> wide_t;          // 32 x 18 bits, and the rounding half
-typedef fabric_int<50> half_t;
+typedef fabric_int<33> current_t;  // saturated scale plus bias
+typedef fabric_int<36> charge_t;   // v - (v >> leak) + u + residual
+typedef fabric_int<52> wide_t;     // 32 x 18 bits, and the last bit shifted out
 
 inline int32_t saturate32(wide_t x) {
   HLS(INLINE)
   return x > INT32_MAX ? INT32_MAX : x < INT32_MIN ? INT32_MIN : int32_t(x);
 }
 
-// Half of the last place of a rounding right shift: 0 for no shift.
-inline half_t rounding_half(int shift) {
-  HLS(INLINE)
-  return (half_t(1) << shift) >> 1;
-}
-
-// One scale unit: two DSPs (32 x 18 bits), a 51-bit adder, a shifter, a saturation. A function of its own, so that
-// `integrate` can say how many units there are. II = 1: nothing returns.
-inline current_t scale(int32_t acc, multiplier_t multiplier, half_t half, uint8_t shift, int32_t bias) {
+// One scale unit: two DSPs (32 x 18 bits), a shifter, a saturation, one adder. Rounding half up adds the last bit that
+// is shifted out: the carry of the adder that the bias needs anyway, unless the value saturates. A function of its own,
+// so that a tool can count the units. II = 1: nothing returns.
+inline current_t scale(int32_t acc, multiplier_t multiplier, int shift, int32_t bias) {
   HLS(INLINE off)
   HLS(PIPELINE II = 1)
   const wide_t product = fabric_multiply<32, hw::kMultiplierBits>(fabric_int<32>(acc), multiplier);
   HLS(BIND_OP variable = product op = mul impl = dsp)
-  const wide_t rounded = (product + half) >> int(shift);
-  return current_t(saturate32(rounded)) + bias;
-}
-
-// One residual unit. Its multiplier is made of LUTs: all DSPs are spoken for. BIND_OP takes the operator in the
-// variable's own statement, hence no fabric_multiply; 27 bits fit g++'s word. II = 1: nothing returns.
-inline skip_current_t skip_current(uint8_t code, multiplier_t multiplier, half_t half, uint8_t shift) {
-  HLS(INLINE off)
-  HLS(PIPELINE II = 1)
-  const skip_current_t product = fabric_int<9>(code) * multiplier;
-  HLS(BIND_OP variable = product op = mul impl = fabric)
-  return shift < kSkipShiftToZero ? skip_current_t((product + skip_current_t(half)) >> int(shift)) : skip_current_t(0);
+  const wide_t shifted = (product + product) >> shift;
+  const wide_t floor = shifted >> 1;
+  const int32_t clipped = saturate32(floor);
+  const bool carry = (int(shifted) & 1) && clipped == floor && clipped != INT32_MAX;
+  return current_t(clipped) + bias + int(carry);
 }
 
 inline int32_t charge(int32_t v, charge_t input, bool leak_enable, int leak_shift) {

@@ -85,9 +85,11 @@ inline bool loops_fit(const Command& c) {
 inline bool mode_fits(const Instruction& d) {
   if (d.input_steps != d.num_steps && d.input_steps != 1) return false;
   if (d.mode == hw::mode::kMultiply8) return d.chunks == d.input_steps;
-  if (d.mode == hw::mode::kMultiply4) return d.chunks == d.input_steps && d.input_bits <= 4 && d.storage_bits <= 4;
+  if (d.mode == hw::mode::kMultiply4) {
+    return d.chunks == d.input_steps && d.input_bits <= 4 && d.storage_bits <= 4 && taps_of(d) <= hw::kNarrowTaps;
+  }
   const int chunks = (int(d.input_steps) * int(d.input_bits) + 3) / 4;
-  return d.mode == hw::mode::kMuxAdd && d.input_bits <= 4 && int(d.chunks) == chunks;
+  return d.mode == hw::mode::kMuxAdd && d.input_bits <= 2 && taps_of(d) <= hw::kNarrowTaps && int(d.chunks) == chunks;
 }
 
 // A block's groups fit the array's accumulators; pairs of rows under a fused maximum stay in one block.

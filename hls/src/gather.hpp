@@ -1,4 +1,4 @@
-// Reading four neighbouring pixels of a spike train from the activation memory.
+// Reading pixels of a spike train from the activation memory: four neighbours at once, or one.
 #pragma once
 
 #include "arithmetic.hpp"
@@ -92,5 +92,32 @@ inline void gather(const ActivationMemory activations, const Tensor& tensor, int
       UNROLL
       code[slot][lane] = inside[slot] ? codes[lane] : uint8_t(0);
     }
+  }
+}
+
+// Read the codes of one pixel alone. Every bank is given the same address, and the column's bank is chosen afterwards.
+inline void read_pixel(const ActivationMemory activations, const Tensor& tensor, int offset, int row, int column,
+                       int tile, int index, uint8_t code[kInputLanes]) {
+  HLS(INLINE)
+  int word, bit;
+  train_place(index, tensor.bits, word, bit);
+  const bool inside = row < tensor.height && column < tensor.width;
+  int address = tensor.base;
+  if (inside) {
+    address += offset + words_before(row, tensor.row_words) + words_before(column / kBanks, tensor.group_words) +
+               words_before(tile, tensor.train_words) + word;
+  }
+  word_t words[kBanks];
+  HLS(ARRAY_PARTITION variable = words complete)
+  for (int bank = 0; bank < kBanks; ++bank) {
+    UNROLL
+    words[bank] = activations[bank][address];
+  }
+  uint8_t codes[kInputLanes];
+  HLS(ARRAY_PARTITION variable = codes complete)
+  extract_codes(words[column & (kBanks - 1)], bit, tensor.bits, codes);
+  for (int lane = 0; lane < kInputLanes; ++lane) {
+    UNROLL
+    code[lane] = inside ? codes[lane] : uint8_t(0);
   }
 }

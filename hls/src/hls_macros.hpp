@@ -22,9 +22,9 @@
 #define STREAM(type, name, tokens) \
   hls::stream<type> name(#name);   \
   HLS(STREAM variable = name depth = tokens)
-// One such stream for each of the four parts of a partial sum.
+// Three such streams, one for each narrow part of a partial sum.
 #define STREAM_OF_PARTS(type, name, tokens) \
-  hls::stream<type> name[4];                \
+  hls::stream<type> name[3];                \
   HLS(STREAM variable = name depth = tokens)
 // Before a loop that the tool turns into AXI bursts: the memory argument that it reads or writes, and its iterations.
 #define READ_BURST(memory, words)
@@ -56,8 +56,7 @@
   hls::stream<type, tokens> name(name_of_##name)
 #define STREAM_OF_PARTS(type, name, tokens)         \
   COLLECTED("qsnn_streams", name_of_##name, #name); \
-  hls::stream<type> name[4] = {                     \
-      {name_of_##name, tokens}, {name_of_##name, tokens}, {name_of_##name, tokens}, {name_of_##name, tokens}}
+  hls::stream<type> name[3] = {{name_of_##name, tokens}, {name_of_##name, tokens}, {name_of_##name, tokens}}
 #define READ_BURST(memory, words) sim::begin_read(memory, words)
 #define WRITE_BURST(memory, words) sim::begin_write(memory, words)
 #define BEAT sim::beat()

@@ -100,10 +100,8 @@ inline int passes_of(const Instruction& d) {
   return d.mode == hw::mode::kMultiply4 ? (int(d.output_tiles) + 1) / 2 : int(d.output_tiles);
 }
 
-// Parts that the partial sum of a group has: steps of a nibble, or output tiles of the pass.
-inline int parts_of(const Instruction& d) {
-  return d.mode == hw::mode::kMuxAdd ? steps_of_nibble(d.input_bits) : tiles_of_pass(d);
-}
+// Parts that the partial sum of a group has: bit planes of a nibble, or one for each output tile of the pass.
+inline int parts_of(const Instruction& d) { return d.mode == hw::mode::kMuxAdd ? kParts : tiles_of_pass(d); }
 
 // Beats of all tiles of the layer in the weight ring.
 inline int tile_beats(const Instruction& d) { return passes_of(d) * taps_of(d) * kTileBeats; }

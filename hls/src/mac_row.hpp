@@ -5,9 +5,10 @@
 //   sum[part][slot][row], over the 16 input lanes:
 //   W  kMultiply8  part 0: u8 code * int8 weight
 //   Q  kMultiply4  part h: u4 code * int4 weight of output lane 2 * row + h; h = 0 is the low nibble of the weight byte
-//   M  kMuxAdd     part p: int8 weight where bit p of the code is set (four bit planes in the low nibble)
+//   M  kMuxAdd     part p: int8 weight + 128 where bit p of the code is set (four bit planes in the low nibble)
 //
-// Parts that a mode does not name are 0. Operands are shared by the 8 rows of the array, weights by the cycles of a
+// Parts that a mode does not name are 0. The 128 of each set bit (count_spikes) is taken off once, behind all rows and
+// taps. Operands are shared by the 8 rows of the array, weights by the cycles of a
 // tap: prepare_operands and pack_weights do once what the fabric does with wires.
 #pragma once
 
@@ -44,7 +45,7 @@ static_assert(kQuadCascade * 15 * 8 <= kQuadHalf && kQuadCascade * 15 * 7 < kQua
 static_assert(4 * kQuadBits <= 48, "four fields fit the 48 bits of a DSP");
 
 // ---- mode M: 48 bits hold w + 128 of four rows in fields of 12. 16 terms of at most 255 stay below 4096: no field
-// carries into the next. 128 for each set bit is taken off at the end.
+// carries into the next. They come out as they are, unsigned.
 constexpr int kMuxBits = 12;
 constexpr int kMuxOffset = 128;
 typedef uint64_t mux_t;
@@ -56,7 +57,6 @@ static_assert(kMacRows * kMuxBits == 48, "a field for each row");
 struct MacOperands {
   packed_t packed[kInputLanes][kMacProducts];  // port A in W and Q
   mux_t gate[kInputLanes][kMacChains];         // M: all ones where the bit is set, the OPMODE of the DSP
-  int32_t offset[kMacChains];                  // M: 128 times the number of set bits
 };
 
 // Weights of one row, as its DSPs see them.
@@ -90,7 +90,6 @@ inline void split_quad(mac_cascade_t cascade, quad_field_t field[4]) {
 inline void prepare_operands(int mode, const uint8_t operand[kSlots][kInputLanes], MacOperands& prepared) {
   HLS(INLINE)
   if (mode == hw::mode::kMuxAdd) {
-    mux_t count[kMacChains] = {0};
     for (int lane = 0; lane < kInputLanes; ++lane) {
       UNROLL
       uint64_t codes = 0;
@@ -101,14 +100,8 @@ inline void prepare_operands(int mode, const uint8_t operand[kSlots][kInputLanes
       VECTOR_LOOP
       for (int chain = 0; chain < kMacChains; ++chain) {
         UNROLL
-        const mux_t set = (codes >> (8 * (chain % kSlots) + chain / kSlots)) & 1;
-        prepared.gate[lane][chain] = mux_t(0) - set;
-        count[chain] += set;
+        prepared.gate[lane][chain] = mux_t(0) - ((codes >> (8 * (chain % kSlots) + chain / kSlots)) & 1);
       }
-    }
-    for (int chain = 0; chain < kMacChains; ++chain) {
-      UNROLL
-      prepared.offset[chain] = int32_t(count[chain]) * kMuxOffset;
     }
     return;
   }
@@ -234,8 +227,7 @@ inline void gate_chains(const MacOperands& operands, const MacWeights& weights, 
     UNROLL
     for (int row = 0; row < kMacRows; ++row) {
       UNROLL
-      const int32_t field = int32_t(total[chain] >> (row * kMuxBits)) & ((1 << kMuxBits) - 1);
-      result[chain][row] = field - operands.offset[chain];
+      result[chain][row] = int32_t(total[chain] >> (row * kMuxBits)) & ((1 << kMuxBits) - 1);
     }
   }
   for (int part = 0; part < kParts; ++part) {
@@ -270,12 +262,20 @@ inline void mac_row(int mode, const uint8_t operand[kSlots][kInputLanes], const 
   mac_row(mode, operands, weights, sum);
 }
 
-// M: planes of one code to one sum of it (Horner). 1 bit: four codes of one plane; 2: two of two; 4: one of four.
-inline void combine_planes(int bits, const int32_t plane[kParts], int32_t part[kParts]) {
+// M: set bits of each plane and slot, 0 to 16. A sum of M less kMuxOffset times its count is the sum of the weights.
+inline void count_spikes(const uint8_t operand[kSlots][kInputLanes], int32_t count[kParts][kSlots]) {
   HLS(INLINE)
-  const int32_t low = plane[0] + 2 * plane[1], high = plane[2] + 2 * plane[3];
-  part[0] = bits == 1 ? plane[0] : bits == 2 ? low : low + 4 * high;
-  part[1] = bits == 1 ? plane[1] : bits == 2 ? high : 0;
-  part[2] = bits == 1 ? plane[2] : 0;
-  part[3] = bits == 1 ? plane[3] : 0;
+  for (int part = 0; part < kParts; ++part) {
+    UNROLL
+    for (int slot = 0; slot < kSlots; ++slot) {
+      UNROLL
+      uint8_t set = 0;
+      VECTOR_LOOP
+      for (int lane = 0; lane < kInputLanes; ++lane) {
+        UNROLL
+        set = uint8_t(set + ((operand[slot][lane] >> part) & 1));
+      }
+      count[part][slot] = set;
+    }
+  }
 }

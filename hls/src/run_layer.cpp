@@ -9,7 +9,9 @@ void run_layer(const Command c, hls::stream<word_t>& parameters, const WeightRin
   REGION(run_layer);
   STREAM(Operand, operands, kOperandDepth);
   STREAM(WeightBeat, held_weights, kHeldWeightDepth);
-  STREAM_OF_PARTS(PartialSum, partial_sums, kPartialSumDepth);
+  STREAM(PartialSum, partial_sums, kPartialSumDepth);
+  STREAM_OF_PARTS(NarrowSum, narrow_sums, kPartialSumDepth);
+  STREAM(SpikeCount, spike_counts, kPartialSumDepth);
   STREAM(Residual, current_residuals, kResidualDepth);
   STREAM(Residual, spike_residuals, kResidualDepth);
   STREAM(Fired, fired, kFiredDepth);
@@ -17,13 +19,15 @@ void run_layer(const Command c, hls::stream<word_t>& parameters, const WeightRin
   HLS(BIND_STORAGE variable = operands type = fifo impl = lutram)
   HLS(BIND_STORAGE variable = held_weights type = fifo impl = lutram)
   HLS(BIND_STORAGE variable = partial_sums type = fifo impl = lutram)
+  HLS(BIND_STORAGE variable = narrow_sums type = fifo impl = lutram)
+  HLS(BIND_STORAGE variable = spike_counts type = fifo impl = lutram)
   HLS(BIND_STORAGE variable = current_residuals type = fifo impl = lutram)
   HLS(BIND_STORAGE variable = spike_residuals type = fifo impl = lutram)
 
   STAGE(feed(c, activations_read, operands, current_residuals, spike_residuals));
   STAGE(hold_weights(c, ring_read, arrivals, occupancy, held_weights));
-  STAGE(accumulate(c, operands, held_weights, partial_sums));
-  STAGE(integrate(c, parameters, partial_sums, current_residuals, fired, logits));
+  STAGE(accumulate(c, operands, held_weights, partial_sums, narrow_sums, spike_counts));
+  STAGE(integrate(c, parameters, partial_sums, narrow_sums, spike_counts, current_residuals, fired, logits));
   STAGE(store(c, fired, logits, spike_residuals, activations_write, results, stored_words));
   REGION_END;
 }

@@ -38,8 +38,10 @@ void feed(const Command c, const ActivationMemory activations, hls::stream<Opera
 void hold_weights(const Command c, const WeightRing ring, hls::stream<TileToken>& arrivals,
                   hls::stream<TileToken>& occupancy, hls::stream<WeightBeat>& held);
 void accumulate(const Command c, hls::stream<Operand>& operands, hls::stream<WeightBeat>& weights,
-                hls::stream<PartialSum> partial_sums[kParts]);
-void integrate(const Command c, hls::stream<word_t>& parameters, hls::stream<PartialSum> partial_sums[kParts],
+                hls::stream<PartialSum>& partial_sums, hls::stream<NarrowSum> narrow_sums[kNarrowParts],
+                hls::stream<SpikeCount>& spike_counts);
+void integrate(const Command c, hls::stream<word_t>& parameters, hls::stream<PartialSum>& partial_sums,
+               hls::stream<NarrowSum> narrow_sums[kNarrowParts], hls::stream<SpikeCount>& spike_counts,
                hls::stream<Residual>& current_residuals, hls::stream<Fired>& fired, hls::stream<Logits>& logits);
 void store(const Command c, hls::stream<Fired>& fired, hls::stream<Logits>& logits,
            hls::stream<Residual>& spike_residuals, ActivationMemory activations, hls::stream<axis_word>& results,

@@ -44,18 +44,26 @@ inline word_t maximum_words(const word_t& a, const word_t& b, int bits) {
   return place_codes(byte_a, 0);
 }
 
+// A word on its way to a bank.
+struct Write {
+  bool enable;
+  int bank;
+  int address;
+  word_t word;
+};
+
 // The loop it means:
 //
-//   for block, pass, quadruple of the block, step, output tile of the pass:
-//     s = fired codes of 4 slots x 32 channels, and the spike-domain residual
-//     append s to the trains; train words that are full go to the four banks, once for each half of the channels
-//   where 2x2 maxima are fused: of words that are full
+//   for block, pass, quadruple of the block, step, output tile of the pass, slot:
+//     s = fired codes of 32 channels, and the spike-domain residual
+//     append s to the train of the slot; a word that is full goes to its bank, once for each half of the channels
+//   where 2x2 maxima are fused: of words that are full, at every second slot
 //     first row of a pair:   keep the maxima of neighbouring columns
-//     second row:            their maxima with those kept go to two banks
+//     second row:            their maxima with those kept go to a bank
 //
-// II = 2: an iteration writes each bank at most twice, once for each half of the channels, and a bank has one write
-// port. The train words that grow are registers: their recurrence is one OR. The words of a first row are LUTRAM, and
-// lie at least a step and two cycles apart from their use by the second row.
+// A full word of the second half waits one iteration: the next slot writes to the next bank, or, pooled, to none. So
+// each bank sees at most one write a cycle. II = 1: the train word of a slot returns after kSlots iterations; the words
+// of a first row, in LUTRAM, lie at least a step apart from their use by the second row.
 void store_trains(const Command& c, hls::stream<Fired>& fired, hls::stream<Residual>& spike_residuals,
                   ActivationMemory activations, uint32_t& stored_words) {
   const Instruction& d = c.instruction;
@@ -72,9 +80,10 @@ void store_trains(const Command& c, hls::stream<Fired>& fired, hls::stream<Resid
   HLS(ARRAY_PARTITION variable = first_row complete dim = 1)
   HLS(ARRAY_PARTITION variable = first_row complete dim = 2)
   HLS(BIND_STORAGE variable = first_row type = ram_2p impl = lutram)
+  Write pending = {false, 0, 0, 0};
 
   uint32_t words = 0;
-  int pass_tile = 0, step = 0, quadruple = 0;
+  int slot = 0, pass_tile = 0, step = 0, quadruple = 0;
   int first_tile = 0;  // of the pass
   int pass_tiles = piece(d.output_tiles, tiles_of_pass(d));
   Target target = {int(d.output_base), 0, false}, block_target = target;  // of the quadruple, of the block's first
@@ -82,64 +91,68 @@ void store_trains(const Command& c, hls::stream<Fired>& fired, hls::stream<Resid
   int length = piece(remaining, d.block_quadruples);
 
 write_trains:
-  while (remaining > 0) {
-    HLS(LOOP_TRIPCOUNT min = 1 max = 500000 avg = 5000)
-    PIPELINE(2);
+  while (remaining > 0 || pending.enable) {  // one more, for the last pending word
+    HLS(LOOP_TRIPCOUNT min = 4 max = 1000000 avg = 10000)
+    PIPELINE(1);
     HLS(DEPENDENCE variable = activations type = inter dependent = false)
-    const Fired codes = fired.read();
-    int word, bit, residual_word, residual_bit;
-    train_place(step, bits, word, bit);
-    train_place(step, skip_bits, residual_word, residual_bit);
-    if (has_residual && residual_bit == 0) residual[pass_tile] = spike_residuals.read();
-    const bool full = bit + bits == 8 || step == int(d.num_steps) - 1;
-    for (int half = 0; half < kHalves; ++half) {
-      UNROLL
-      const int tile = (int(d.output_first_tile) + first_tile + pass_tile) * kHalves + half;
-      const int pass_half = pass_tile * kHalves + half;
-      const bool present = full && tile < int(d.output_channel_tiles);
-      const int address = target.address + words_before(tile, train_words) + word;
-      word_t grown[kSlots];
-      HLS(ARRAY_PARTITION variable = grown complete)
-      for (int slot = 0; slot < kSlots; ++slot) {
+    const bool more = remaining > 0;
+    Write now = {false, 0, 0, 0}, next = {false, 0, 0, 0};
+    if (more) {
+      const Fired codes = fired.read();
+      int word, bit, residual_word, residual_bit;
+      train_place(step, bits, word, bit);
+      train_place(step, skip_bits, residual_word, residual_bit);
+      if (has_residual && slot == 0 && residual_bit == 0) residual[pass_tile] = spike_residuals.read();
+      const bool full = bit + bits == 8 || step == int(d.num_steps) - 1;
+      const int pair = slot / 2;
+      for (int half = 0; half < kHalves; ++half) {
         UNROLL
+        const int tile = (int(d.output_first_tile) + first_tile + pass_tile) * kHalves + half;
+        const int pass_half = pass_tile * kHalves + half;
         uint8_t code[kInputLanes];
         HLS(ARRAY_PARTITION variable = code complete)
         for (int lane = 0; lane < kInputLanes; ++lane) {
           UNROLL
           const int channel = half * kInputLanes + lane;
-          const uint8_t s = codes.code[slot][channel];
+          const uint8_t s = codes.code[channel];
           const uint8_t k = code_of_byte(residual[pass_tile].byte[slot][channel], residual_bit, skip_bits);
           code[lane] = has_residual ? add_residual(s, k, skip_mode, skip_s_max) : s;
         }
         const word_t placed = place_codes(code, bit);
-        grown[slot] = bit == 0 ? placed : word_t(train[pass_half][slot] | placed);
-        train[pass_half][slot] = grown[slot];
-      }
-      word_t pooled_word[kPairs];
-      HLS(ARRAY_PARTITION variable = pooled_word complete)
-      for (int pair = 0; pair < kPairs; ++pair) {
-        UNROLL
-        if (!pooled || !full) continue;
-        const word_t columns = maximum_words(grown[2 * pair], grown[2 * pair + 1], bits);
-        if (target.second) {
-          pooled_word[pair] = maximum_words(columns, first_row[pass_half][pair][word], bits);
-        } else {
-          first_row[pass_half][pair][word] = columns;
+        word_t word_out = bit == 0 ? placed : word_t(train[pass_half][slot] | placed);
+        train[pass_half][slot] = word_out;
+        bool present = full && tile < int(d.output_channel_tiles);
+        int bank = slot, column = target.group * kSlots + slot;
+        if (pooled) {
+          const word_t columns = maximum_words(train[pass_half][2 * pair], word_out, bits);
+          bank = (target.group & 1) * kPairs + pair;
+          column = target.group * kPairs + pair;
+          word_out = maximum_words(columns, first_row[pass_half][pair][word], bits);
+          if (full && (slot & 1) && !target.second) first_row[pass_half][pair][word] = columns;
+          present = present && (slot & 1) && target.second;
         }
-      }
-      for (int bank = 0; bank < kBanks; ++bank) {
-        UNROLL
-        const int pair = bank & (kPairs - 1);
-        const bool taken = !pooled || (target.second && (target.group & 1) == bank / kPairs);
-        const int column = target.group * (pooled ? kPairs : kSlots) + (pooled ? pair : bank);
-        if (present && taken && column < width) {
-          activations[bank][address] = pooled ? pooled_word[pair] : grown[bank];
-          ++words;
+        const Write write = {present && column < width, bank, target.address + words_before(tile, train_words) + word,
+                             word_out};
+        if (half == 0) {
+          now = write;
+        } else {
+          next = write;
         }
       }
     }
+    for (int bank = 0; bank < kBanks; ++bank) {
+      UNROLL
+      if (pending.enable && pending.bank == bank) {
+        activations[bank][pending.address] = pending.word;
+      } else if (now.enable && now.bank == bank) {
+        activations[bank][now.address] = now.word;
+      }
+    }
+    words += int(pending.enable) + int(now.enable);
+    pending = next;
 
-    bool carry = true;
+    bool carry = more;
+    count(slot, kSlots, carry);
     count(pass_tile, pass_tiles, carry);
     count(step, d.num_steps, carry);
     if (carry) advance(target, d, group_words);

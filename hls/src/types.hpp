@@ -7,6 +7,7 @@
 #include "ap_int.h"
 #include "hls_stream.h"
 
+#include "fabric_int.hpp"
 #include "hw_spec.hpp"
 
 typedef ap_uint<hw::kWordBits> word_t;
@@ -28,7 +29,7 @@ constexpr int kMaximumOutputTiles = hw::kMaximumChannels / kOutputLanes;
 
 static_assert(kBanks == kSlots, "one bank feeds one slot");
 static_assert((kBanks & (kBanks - 1)) == 0, "a column's bank is its low bits");
-static_assert(kHalves == 1 || kHalves == 2, "store writes a half of the lanes of all slots in each of two cycles");
+static_assert(kHalves == 1 || kHalves == 2, "store writes the second half of a slot while the next slot arrives");
 static_assert(kBeatRows * kTileBeats == kOutputLanes, "the beats of a tile cover its output lanes once");
 static_assert(kTileBeats <= kMinimumGroups, "the next weight tile arrives while this one is used");
 
@@ -59,20 +60,36 @@ typedef bool TileToken;
 // Output tiles of 32 in a pass of the array, at most.
 constexpr int kPassTiles = 2;
 
-// Complete sums of one group. A part is the output tile of the pass in the multiplier modes (two in MULTIPLY4), the
-// step of the nibble in MUX_ADD (4, 2 or 1 of them for codes of 1, 2, 4 bits).
+// Complete sums of one group, part by part as the array makes them. MULTIPLY8 has part 0 alone, output lane by output
+// lane. MULTIPLY4 has parts 0 and 1: lane `row` of part p is output lane 2 * row + p of the pass's 64. MUX_ADD has
+// four: part p is bit plane p of the nibble, a sum of (weight + 128) over the spikes, and `spikes` counts those, so
+// that 128 times the count can be taken off once, behind the accumulators.
 constexpr int kParts = 4;
+constexpr int kNarrowParts = kParts - 1;
+// What parts 1 to 3 hold of a layer of kNarrowTaps taps at most: 16 x 255 x 4,096 < 2^24, and 16 x 120 x 4,096.
+constexpr int kNarrowBits = 25;
+typedef fabric_int<kNarrowBits> narrow_sum_t;
+typedef fabric_int<18> spikes_t;  // 16 x 4,096 at most
 
-// One part: 4,096 bits, as many as Vitis HLS allows in a token.
-struct PartialSum {
+static_assert(kInputLanes * 255 * hw::kNarrowTaps < 1 << (kNarrowBits - 1), "a biased plane fits a narrow sum");
+
+    struct PartialSum {
   int32_t sum[kSlots][kOutputLanes];
 };
 
-static_assert(sizeof(PartialSum) * 8 <= 4096, "a token of a stream holds 4,096 bits at most");
+struct NarrowSum {
+  narrow_sum_t sum[kSlots][kOutputLanes];
+};
 
-// Codes that a quadruple fired in one step.
+struct SpikeCount {
+  spikes_t count[kParts][kSlots];
+};
+
+static_assert(32 * kSlots * kOutputLanes <= 4096, "Vitis HLS allows 4,096 bits in a token of a stream");
+
+// Codes that one slot fired in one step.
 struct Fired {
-  uint8_t code[kSlots][kOutputLanes];
+  uint8_t code[kOutputLanes];
 };
 
 // Currents of the head, summed over the steps.

@@ -90,33 +90,53 @@ void each_pass(const Command& c, Visit visit) {
   }
 }
 
-// The streams of the parts of partial sums, with the host at one end.
+// The streams of partial sums, with the host at one end, and one token of each.
 struct Parts {
-  PartialSum part[kParts];
+  PartialSum wide;
+  NarrowSum narrow[kNarrowParts];
+  SpikeCount spikes;
+
+  // Sum of an output lane: of the pass's 64 in MULTIPLY4, of plane `part` in MUX_ADD.
+  int64_t sum(const Instruction& d, int part, int slot, int lane) const {
+    if (d.mode == hw::mode::kMultiply8) return wide.sum[slot][lane];
+    if (d.mode == hw::mode::kMultiply4) {
+      return lane & 1 ? int64_t(narrow[0].sum[slot][lane / 2]) : int64_t(wide.sum[slot][lane / 2]);
+    }
+    const int64_t biased = part ? int64_t(narrow[part - 1].sum[slot][lane]) : int64_t(wide.sum[slot][lane]);
+    return biased - 128 * int64_t(spikes.count[part][slot]);
+  }
 };
 
 struct PartialSums {
   explicit PartialSums(sim::Simulation& simulation)
-      : streams{{simulation, "partial_sums"},
-                {simulation, "partial_sums"},
-                {simulation, "partial_sums"},
-                {simulation, "partial_sums"}} {}
+      : wide(simulation, "partial_sums"),
+        narrow{{simulation, "narrow_sums"}, {simulation, "narrow_sums"}, {simulation, "narrow_sums"}},
+        spikes(simulation, "spike_counts") {}
 
-  // The oldest token of the first `count` streams.
-  bool read(int count, Parts& parts) {
-    for (int i = 0; i < count; ++i) {
-      if (!streams[i].host_read(parts.part[i])) return false;
+  // The oldest token of the streams that the mode uses.
+  bool read(const Instruction& d, Parts& parts) {
+    if (!wide.host_read(parts.wide)) return false;
+    for (int i = 0; i < parts_of(d) - 1; ++i) {
+      if (!narrow[i].host_read(parts.narrow[i])) return false;
     }
-    return true;
+    return d.mode != hw::mode::kMuxAdd || spikes.host_read(parts.spikes);
+  }
+
+  void write(const Instruction& d, const Parts& parts) {
+    wide.host_write(parts.wide);
+    for (int i = 0; i < parts_of(d) - 1; ++i) narrow[i].host_write(parts.narrow[i]);
+    if (d.mode == hw::mode::kMuxAdd) spikes.host_write(parts.spikes);
   }
 
   size_t host_size() const {
-    size_t tokens = 0;
-    for (const auto& stream : streams) tokens += stream.host_size();
+    size_t tokens = wide.host_size() + spikes.host_size();
+    for (const auto& stream : narrow) tokens += stream.host_size();
     return tokens;
   }
 
-  hls::stream<PartialSum> streams[kParts];
+  hls::stream<PartialSum> wide;
+  hls::stream<NarrowSum> narrow[kNarrowParts];
+  hls::stream<SpikeCount> spikes;
 };
 
 }  // namespace bench

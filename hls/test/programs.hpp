@@ -134,9 +134,12 @@ inline header_bits program_header(uint32_t split, int group_frames = 1, bool wei
   return header;
 }
 
-// 2 x 3 map of 8-bit pixels, 16 channels -> 1 x 1 convolution to 4-bit codes -> head over the whole map. The layer's
+// 2 x 3 map of 8-bit pixels, 16 channels -> 1 x 1 convolution to codes -> head over the whole map. The layer's
 // outputs of a group's frames follow each other: with groups of more than one frame the split is before the head.
 constexpr uint32_t kSmallSplit = 2;
+
+// Bits of the codes between: MUX_ADD takes one or two.
+inline int small_bits(int head_mode) { return head_mode == hw::mode::kMuxAdd ? 2 : 4; }
 
 inline std::vector<Instruction> small_network(int head_mode = hw::mode::kMultiply8) {
   Instruction receive = empty_instruction();
@@ -146,18 +149,18 @@ inline std::vector<Instruction> small_network(int head_mode = hw::mode::kMultipl
   Instruction layer = empty_instruction();
   layer.opcode = hw::opcode::kConvolve;
   set_input(layer, 0, 2, 3, 1, 1, 8);
-  set_output(layer, 100, 2, 3, 2, 1, 4);
+  set_output(layer, 100, 2, 3, 2, 1, small_bits(head_mode));
   set_mode(layer, hw::mode::kMultiply8);
   set_blocks(layer);
   set_kernel(layer, 1, 1, 1, 0);
-  layer.s_max = 15;
+  layer.s_max = (1 << small_bits(head_mode)) - 1;
   layer.output_frame_words = 2 * 2;
   const uint32_t behind = set_weights(layer, 8, 0);
 
   Instruction head = empty_instruction();
   head.opcode = hw::opcode::kConvolve;
   head.head = 1;
-  set_input(head, 100, 2, 3, 2, 1, 4);
+  set_input(head, 100, 2, 3, 2, 1, small_bits(head_mode));
   set_output(head, 0, 1, 1, 2, 1, 8);
   set_mode(head, head_mode);
   set_blocks(head);
@@ -173,12 +176,12 @@ inline uint8_t frame_code(int first, int beat, int channel) {
   return column < 3 ? uint8_t(first + row + column + channel) : uint8_t(0);
 }
 
-// What the head must answer: codes are clipped at 15.
-inline int32_t expected_logit(int first, int channel) {
+// What the head must answer: codes are clipped at `largest`.
+inline int32_t expected_logit(int first, int channel, int largest = 15) {
   int32_t sum = 0;
   for (int pixel = 0; pixel < 6 && channel < kClasses; ++pixel) {
     const int code = first + pixel / 3 + pixel % 3 + channel;
-    sum += code < 15 ? code : 15;
+    sum += code < largest ? code : largest;
   }
   return sum;
 }

@@ -35,19 +35,19 @@ TEST(scale_rounds_half_up_and_saturates_before_the_bias) {
         for (int64_t bias : biases) {
           int64_t u = floor_shift(acc * m + (shift ? int64_t(1) << (shift - 1) : 0), shift);
           u = u < INT32_MIN ? INT32_MIN : u > INT32_MAX ? INT32_MAX : u;
-          CHECK_EQUAL(int64_t(scale(int32_t(acc), m, rounding_half(shift), uint8_t(shift), int32_t(bias))), u + bias);
+          CHECK_EQUAL(int64_t(scale(int32_t(acc), m, shift, int32_t(bias))), u + bias);
         }
       }
     }
   }
 }
 
-TEST(skip_current_rounds_half_up) {
+TEST(a_residual_takes_the_formula_of_the_scale) {
   for (int code = 0; code < 256; code += 51) {
     for (int64_t m : {-131072, -3, -1, 0, 1, 3, 131071}) {
       for (int shift = 0; shift <= hw::kMaximumShift; ++shift) {
         const int64_t expected = floor_shift(code * m + (shift ? int64_t(1) << (shift - 1) : 0), shift);
-        CHECK_EQUAL(int64_t(skip_current(uint8_t(code), m, rounding_half(shift), uint8_t(shift))), expected);
+        CHECK_EQUAL(int64_t(scale(code, m, shift, 0)), expected);
       }
     }
   }

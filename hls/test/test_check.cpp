@@ -106,7 +106,7 @@ TEST(check_refuses_codes_and_weights_too_wide_for_the_mode) {
         bench::set_kernel(d, 1, 1, 1, 0);
         d.s_max = 1;
         bench::set_weights(d, storage, 0);
-        const bool fits = bits <= 4 && (mode == hw::mode::kMuxAdd || storage <= 4);
+        const bool fits = mode == hw::mode::kMuxAdd ? bits <= 2 : bits <= 4 && storage <= 4;
         CHECK_EQUAL(check_frames(d), fits ? kOk : kBadField);
       }
     }

@@ -21,7 +21,7 @@ inline int64_t term(int mode, int part, uint8_t code, uint8_t weight) {
   return (code >> part) & 1 ? int8_t(weight) : 0;
 }
 
-// The leaf functions, all three ways to call them, and the box against plain sums.
+// The leaf functions, all three ways to call them, and the box against plain sums: in M less 128 for each set bit.
 inline void check(int mode, const Case& c) {
   int32_t direct[kParts][kSlots][kMacRows], prepared[kParts][kSlots][kMacRows], boxed[kParts][kSlots][kMacRows];
   mac_row(mode, c.operand, c.weight, direct);
@@ -35,12 +35,19 @@ inline void check(int mode, const Case& c) {
   operands_to_word(c.operand, operand_word);
   weights_to_word(c.weight, weight_word);
   mac_row_box(mode, operand_word, weight_word, boxed);
+  const bool planes = mode == hw::mode::kMuxAdd;
+  int32_t count[kParts][kSlots];
+  count_spikes(c.operand, count);
   for (int part = 0; part < kParts; ++part) {
     for (int slot = 0; slot < kSlots; ++slot) {
       for (int row = 0; row < kMacRows; ++row) {
         int64_t expected = 0;
         for (int lane = 0; lane < kInputLanes; ++lane) {
           expected += term(mode, part, c.operand[slot][lane], c.weight[row][lane]);
+        }
+        if (planes) {
+          CHECK(direct[part][slot][row] >= 0 && direct[part][slot][row] < 1 << kMuxBits);
+          expected += kMuxOffset * count[part][slot];
         }
         CHECK_EQUAL(direct[part][slot][row], expected);
         CHECK_EQUAL(prepared[part][slot][row], expected);
@@ -102,15 +109,21 @@ TEST(a_mac_row_is_exact_for_random_operands) {
   }
 }
 
-TEST(planes_combine_to_codes) {
-  const int32_t plane[kParts] = {-2032, 2032, -7, 1000};
-  int32_t part[kParts];
-  for (int bits = 1; bits <= 4; bits *= 2) {
-    combine_planes(bits, plane, part);
-    for (int i = 0; i < kParts; ++i) {
-      int64_t expected = 0;
-      for (int p = 0; p < bits && i * bits + p < kParts; ++p) expected += int64_t(plane[i * bits + p]) * (1 << p);
-      CHECK_EQUAL(part[i], expected);
+TEST(spikes_are_counted) {
+  mac_bench::Case c;
+  for (int i = 0; i < 300; ++i) {
+    const int density = bench::uniform(0, 3);  // 0: every bit clear, 3: every bit set
+    for (auto& slot : c.operand) {
+      for (uint8_t& code : slot) code = uint8_t(density == 0 ? 0 : density == 3 ? 255 : bench::uniform(0, 255));
+    }
+    int32_t count[kParts][kSlots];
+    count_spikes(c.operand, count);
+    for (int part = 0; part < kParts; ++part) {
+      for (int slot = 0; slot < kSlots; ++slot) {
+        int64_t expected = 0;
+        for (const uint8_t code : c.operand[slot]) expected += (code >> part) % 2;
+        CHECK_EQUAL(count[part][slot], expected);
+      }
     }
   }
 }

@@ -53,10 +53,10 @@ void check_pool(int height, int width, int kernel, int stride, int steps, int bi
       }
     }
   }
-  if (columns == 1) {  // one phase
-    const int trains = rows * 2 * (kind == hw::pool::kMaximum ? int(d.output_train_words) : steps);
-    CHECK_EQUAL(simulation.clock, uint64_t(frames * trains * kernel * kernel));
-  }
+  // A pixel a clock.
+  const int trains = 2 * (kind == hw::pool::kMaximum ? int(d.output_train_words) : steps);
+  const int slots = columns == 1 ? 1 : kSlots;
+  CHECK_EQUAL(simulation.clock, uint64_t(frames) * int(d.quadruples) * trains * slots * kernel * kernel);
 }
 
 }  // namespace
@@ -73,9 +73,11 @@ TEST(pool_sums_and_averages_with_rounding) {
   check_pool(4, 8, 2, 2, 2, 4, 8, hw::pool::kSum, 0, 3);
   check_pool(8, 8, 2, 2, 3, 8, 8, hw::pool::kSum, 2);
   check_pool(16, 16, 16, 1, 1, 8, 8, hw::pool::kSum, 8);
+  check_pool(5, 18, 2, 1, 9, 2, 2, hw::pool::kSum, 2, 2);
+  for (int shift = 6; shift <= 16; shift += 2) check_pool(9, 9, 8, 1, 2, 8, 8, hw::pool::kSum, shift);
 }
 
-TEST(pool_of_one_column_takes_one_phase) {
+TEST(pool_of_one_column_takes_one_slot) {
   check_pool(4, 4, 4, 4, 4, 1, 4, hw::pool::kSum, 0, 4);
   check_pool(8, 9, 8, 2, 3, 4, 8, hw::pool::kSum, 6, 2);
   check_pool(6, 6, 6, 4, 9, 2, 2, hw::pool::kMaximum, 0, 2);

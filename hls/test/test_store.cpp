@@ -49,11 +49,11 @@ void send_tokens(const Command& c, hls::stream<Fired>& fired, hls::stream<Residu
       Residual residual[kPassTiles];
       for (int t = 0; t < int(d.num_steps); ++t) {
         for (int h = 0; h < pass_tiles; ++h) {
-          Fired token;
+          Fired token[kSlots];
           const int bits = d.skip_bits, bit = bits ? t * bits % 8 : 0;
           for (int slot = 0; slot < kSlots; ++slot) {
             for (int lane = 0; lane < kOutputLanes; ++lane) {
-              const int s = token.code[slot][lane] = uint8_t(bench::uniform(0, largest));
+              const int s = token[slot].code[lane] = uint8_t(bench::uniform(0, largest));
               uint8_t& byte = residual[h].byte[slot][lane];
               if (bit == 0) byte = uint8_t(bench::uniform(0, 255));
               const int k = byte >> bit & ((1 << bits) - 1);
@@ -61,7 +61,7 @@ void send_tokens(const Command& c, hls::stream<Fired>& fired, hls::stream<Residu
                   with_residual(d.skip_mode, s, k, d.skip_s_max);
             }
           }
-          fired.host_write(token);
+          for (const Fired& slot : token) fired.host_write(slot);
           if (d.skip_mode != hw::skip::kNone && bit == 0) residuals.host_write(residual[h]);
         }
       }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..hwspec import INSTRUCTION, MODES, OPCODES, POOL_KINDS, RESET_MODES, SKIP_MODES, HardwareConfig
+from ..hwspec import INSTRUCTION, MODES, NARROW_TAPS, OPCODES, POOL_KINDS, RESET_MODES, SKIP_MODES, HardwareConfig
 from ..network import Head, Pool
 from ..packing import channel_tiles, row_words, train_words
 from ..prediction import array_cycles, tile_beats
@@ -35,10 +35,11 @@ class Emitter:
         if operation.name not in self._modes:
             job = Job(operation, (0, operation.tensor.shape[1]), 0, Area(0), Area(0), Area(0))
             bits, weight_bits = operation.source_tensor.bits, self.runs(operation)[0].storage_bits
+            taps = operation.kernel[0] * operation.kernel[1] * max(run.inputs for run in self.runs(operation))
             possible = [MODES["MULTIPLY8"][0]]
-            if weight_bits <= 4 and bits <= 4:
+            if weight_bits <= 4 and bits <= 4 and taps <= NARROW_TAPS:
                 possible.append(MODES["MULTIPLY4"][0])
-            if bits <= 4:
+            if bits <= 2 and taps <= NARROW_TAPS:
                 possible.append(MODES["MUX_ADD"][0])
             self._modes[operation.name] = min(possible, key=lambda mode: self._clocks(job, mode))
         return self._modes[operation.name]

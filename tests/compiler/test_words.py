@@ -1,7 +1,6 @@
 """The words of a program: run by an interpreter of the contract, and read back field by field."""
 
 import dataclasses
-import re
 
 import numpy as np
 import pytest
@@ -15,8 +14,6 @@ from pynq_qsnn.hwspec import MODES, OPCODES, PROGRAM_HEADER, PROGRAM_MAGIC, SPEC
 from pynq_qsnn.network import INPUT, Conv2d, Flatten, Head, Linear, Network, Pool, TensorType
 from pynq_qsnn.neuron import Affine, Neuron
 from pynq_qsnn.packing import bank_words, frame_tensor, result_beats, unpack_record
-from pynq_qsnn.paths import resource
-from pynq_qsnn.prediction import PORT_EFFICIENCY
 from pynq_qsnn.reference import Reference
 
 OPCODE_NAMES = {number: name for name, (number, _) in OPCODES.items()}
@@ -196,10 +193,3 @@ def test_a_convolution_of_a_flattened_map_is_right_or_refused():
     runs_as_the_reference(_flat_convolution(1), CONFIG, frames)
     with pytest.raises(CapacityError, match="conv: .*flattened map"):
         compile_network(_flat_convolution(3, padding=1))
-
-
-def test_both_models_of_time_assume_the_same_port():
-    """An assumption about the memory, not about the design: the two derivations may share it."""
-    text = resource("hls", "sim", "timing.hpp").read_text()
-    (percent,) = re.findall(r"port_efficiency = (\d+)", text)
-    assert int(percent) == 100 * PORT_EFFICIENCY

@@ -84,6 +84,11 @@ def test_csynth_script(version, variables, refusal):
     assert f"create_clock -period {1000 / config['clock_mhz']:.3f}" in done.stdout
     boxes = {path.stem for path in (HLS / "rtl").glob("*.json")}
     assert set(re.findall(r"add_files -blackbox \S*/(\w+)\.json", done.stdout)) == boxes == {"qsnn_mac_row"}
+    # Paths of the description that the tool gets are whole ones: it does not look where the description lies.
+    box = json.loads((HLS / "build" / "qsnn_mac_row.json").read_text())
+    named = [*box["rtl_files"], *(entry["c_file"] for entry in box["c_files"])]
+    named += re.findall(r"-I(\S+)", " ".join(entry["cflag"] for entry in box["c_files"]))
+    assert len(named) >= 6 and all(Path(name).is_absolute() and Path(name).exists() for name in named)
     added = re.findall(r"add_files \S*/(\w+)\.cpp -cflags", done.stdout)
     sources = {path.stem for path in (HLS / "src").glob("*.cpp")}
     assert sorted(added) == sorted(sources - boxes) and boxes < sources

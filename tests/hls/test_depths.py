@@ -17,7 +17,7 @@ from pynq_qsnn.paths import resource
 from pynq_qsnn.reference import Reference
 from pynq_qsnn.runtime.csim import CsimExecutor
 
-NEEDED = {"partial_sums", "occupancy", "arrivals"}
+NEEDED = {"partial_sums", "narrow_sums", "spike_counts", "occupancy", "arrivals"}
 
 
 def test_every_other_stream_may_be_one_token_deep():

@@ -35,13 +35,13 @@ def timed_network(seed: int) -> Network:
         return Conv2d(name, source, weight, 8, Neuron(affine(outputs), 1), 1, stride, kernel // 2)
 
     layers = (
-        conv("wide", "input", 64, 64, 3),
-        conv("narrow", "wide", 64, 128, 1),
+        conv("wide", "input", 64, 32, 5),
+        conv("narrow", "wide", 32, 128, 1),
         Pool("half", "narrow", "maximum", 2, 2),
         conv("deep", "half", 128, 512, 3, stride=2),
         conv("deeper", "deep", 512, 512, 3),
         Pool("global", "deeper", "average", 4, 4),
-        Head("head", "global", rng.integers(-7, 8, (10, 512), dtype=np.int8), 8, affine(10)),
+        Head("head", "global", rng.integers(-7, 8, (32, 512), dtype=np.int8), 8, affine(32)),
     )
     return Network("timed", TensorType((64, 16, 16), 1, NUM_STEPS, 1), NUM_STEPS, layers)
 
@@ -136,14 +136,14 @@ def test_the_array_moves_layers_that_compute(timed, base, stage):
     slow = timed({f"interval:{stage}": 2})
     assert ratio(slow, base, "wide") == pytest.approx(2, rel=0.05)
     assert ratio(slow, base, "narrow") == pytest.approx(1, rel=0.06)  # its first pass is not hidden
-    assert 0.9 < ratio(slow, base, "deeper") < 1.001  # more has arrived when it begins
+    assert 0.85 < ratio(slow, base, "deeper") < 1.001  # more has arrived when it begins
 
 
 @pytest.mark.parametrize("stage", ["integrate", "store"])
 def test_the_integration_unit_moves_layers_that_integrate(timed, base, stage):
     slow = timed({f"interval:{stage}": 2})
     assert ratio(slow, base, "narrow") == pytest.approx(2, rel=0.05)
-    assert ratio(slow, base, "wide") == pytest.approx(1, rel=0.06)  # its last block is not hidden
+    assert ratio(slow, base, "wide") == pytest.approx(1, rel=0.08)  # its last block is not hidden
     assert ratio(slow, base, "deeper") == pytest.approx(1, rel=0.001)
 
 
@@ -156,11 +156,11 @@ def test_without_a_buffer_of_sums_array_and_integration_take_turns(timed, base, 
         groups = fields["block_quadruples"] * fields["chunks"]
         pairs = fields["quadruples"] // fields["block_quadruples"] * fields["output_tiles"]
         array = fields["kernel_height"] * fields["kernel_width"] * fields["input_tiles"] * groups
-        unit = 2 * fields["num_steps"] * fields["block_quadruples"]
+        unit = 4 * fields["num_steps"] * fields["block_quadruples"]
         buffered = (pairs - 1) * max(array, unit) + array + unit
         assert base.cycles(layer) == pytest.approx(buffered, rel=0.03)
         assert shallow.cycles(layer) == pytest.approx(pairs * (array - groups + unit), rel=0.03)
-        assert ratio(shallow, base, layer) > 1.1
+        assert ratio(shallow, base, layer) > 1.05
     for layer in ("deeper", "head"):  # the array waits for weights, in the head for its few pixels
         assert ratio(shallow, base, layer) == pytest.approx(1, rel=0.001), layer
 
@@ -188,7 +188,7 @@ def test_the_latency_of_the_array_is_paid_once_a_layer(timed, base):
     assert np.array_equal(timed({"tile_latency": latency}).log, base.log)
     for clocks in (0, 40):
         other = timed({"tile_latency": latency + clocks})
-        for layer in ("wide", "narrow", "head"):
+        for layer in ("wide", "head"):  # in `narrow` it passes while the unit still loads parameters
             assert abs(other.cycles(layer) - base.cycles(layer) - clocks) <= 1
 
 
@@ -214,7 +214,7 @@ def test_a_second_call_takes_as_long(executor, program):
 
 def test_the_account_tells_what_held_a_stage_up(base):
     array = base.stage("accumulate", "wide")
-    assert array.busy > 0.94 * base.cycles("wide")
+    assert array.busy > 0.92 * base.cycles("wide")
     unit = base.stage("integrate", "narrow")
     assert unit.busy > 0.94 * base.cycles("narrow")
     assert base.stage("accumulate", "narrow").waits["room", "partial_sums"] > 800
