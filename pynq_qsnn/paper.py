@@ -90,7 +90,8 @@ def _row(network, budget, program: Program, batch, clock, cycles: int, config, d
     record = max(published, key=lambda r: r.fps or 1 / r.latency_ms, default=None)  # the hardest to beat
     bounds: dict[str, int] = {}
     for step in program.steps:
-        bounds[step.bound] = bounds.get(step.bound, 0) + (step.batch_cycles if batch > 1 else step.predicted_cycles)
+        bound, clocks = (step.batch_bound, step.batch_cycles) if batch > 1 else (step.bound, step.predicted_cycles)
+        bounds[bound] = bounds.get(bound, 0) + clocks
     return Row(
         network=network,
         bit_budget=budget.bit_budget,

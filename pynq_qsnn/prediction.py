@@ -3,7 +3,8 @@
 CONVOLVE, for each block and array pass: the array takes ``taps x max(groups, minimum_groups)`` clocks, and after them
 one clock for each residual word that is read; the integration unit takes a clock a slot, step and output tile. The
 slower binds. Weights arrive at ``PORT_EFFICIENCY`` pairs a clock from the moment the ring has room for them: the
-sequence of instructions is walked once, with the fill of the ring as its only state. RECEIVE, LOAD, SAVE and POOL move words.
+sequence of instructions is walked once, with the fill of the ring as its only state. RECEIVE, LOAD, SAVE and POOL move
+words.
 
 A layer is a pipeline of two over its (block, pass) pairs: where the array binds, the last pair still drains through the
 integration unit, whose first quadruple comes with the first group of the last tap; where the unit binds, it waits for

@@ -22,7 +22,8 @@ class Step:
 
     tensor: the one that it leaves whole in activation memory, or "".  mode: of the array, see hwspec.MODES.
     predicted_cycles: for a frame alone.  batch_cycles: for each frame of a long batch.
-    bound: what limits it: "compute", "integrate", "weights", "activations", "spill" or "stream".
+    bound: what limits a frame alone: "compute", "integrate", "weights", "activations", "spill" or "stream".
+    batch_bound: the same for a long batch.
     """
 
     layer: str
@@ -33,6 +34,7 @@ class Step:
     predicted_cycles: int
     batch_cycles: int
     bound: str
+    batch_bound: str
 
 
 def executions(num_instructions: int, split: int, group_frames: int, num_frames: int) -> list[tuple[int, int, int]]:
@@ -49,9 +51,9 @@ def executions(num_instructions: int, split: int, group_frames: int, num_frames:
 
 
 def layout() -> str:
-    """SHA-256 of how the words of a program are read, whatever the numbers of the overlay."""
+    """SHA-256 of how a program's words and steps are read, whatever the numbers of the overlay."""
     records = {name: [(field.name, field.bits) for field in record] for name, record in RECORDS.items()}
-    return hashlib.sha256(json.dumps([SPEC_VERSION, records]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([SPEC_VERSION, records, list(Step.__annotations__)]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -83,19 +83,20 @@ class _Lowered:
             self.split = len(self.instructions)
         beats = sum(tile_beats(f, config) for f in self.instructions if f["opcode"] == CONVOLVE)
         self.stay = beats <= config.weight_ring_beats
-        self.group = self._predict_group()
+        self.group, self.group_bounds = self._predict_group()
         self.frame_cycles = sum(self.group)
 
-    def _predict_group(self) -> list[int]:
-        """Clocks of each instruction for a frame of a full group, in the steady state of a long batch."""
+    def _predict_group(self) -> tuple[list[float], list[str]]:
+        """Clocks of each instruction for a frame of a full group, in the steady state of a long batch; their bounds."""
         frames = self.schedule.group_frames
         order = executions(len(self.instructions), self.split, frames, frames)
         sequence = [(self.instructions[i], n) for i, _, n in order]
         predicted = predict(sequence * 2, self.stay, self.config)[len(sequence) :]
-        clocks = [0.0] * len(self.instructions)
+        clocks, bounds = [0.0] * len(self.instructions), [""] * len(self.instructions)
         for (index, _, _), prediction in zip(order, predicted):
             clocks[index] += prediction.cycles / frames
-        return clocks
+            bounds[index] = prediction.bound
+        return clocks, bounds
 
     def pack_weights(self) -> np.ndarray:
         """uint8 [2, pairs, 16]; fills in where each instruction finds its own. The bands of a layer share theirs."""
@@ -151,8 +152,11 @@ class _Lowered:
                 predicted_cycles=prediction.cycles,
                 batch_cycles=round(cycles),
                 bound=prediction.bound,
+                batch_bound=bound,
             )
-            for item, fields, prediction, cycles in zip(self.items, self.instructions, single, self.group)
+            for item, fields, prediction, cycles, bound in zip(
+                self.items, self.instructions, single, self.group, self.group_bounds
+            )
         )
 
 

@@ -76,6 +76,7 @@ def by_layer(program: Program, measured: np.ndarray, batch: bool, config: Hardwa
         indices = [i for i, step in enumerate(program.steps) if step.layer == layer]
         steps = [program.steps[i] for i in indices]
         predicted = [step.batch_cycles if batch else step.predicted_cycles for step in steps]
+        longest = steps[int(np.argmax(predicted))]
         rows.append(
             LayerCycles(
                 layer=layer,
@@ -84,7 +85,7 @@ def by_layer(program: Program, measured: np.ndarray, batch: bool, config: Hardwa
                 ideal=float(ideal[indices].sum()),
                 predicted=float(sum(predicted)),
                 measured=float(measured[indices].sum()),
-                bound=steps[int(np.argmax(predicted))].bound,
+                bound=longest.batch_bound if batch else longest.bound,
             )
         )
     return rows

@@ -1,5 +1,6 @@
 """The closed form beside the event simulation, layer by layer: what each says of the layers that the array binds."""
 
+import numpy as np
 import pytest
 
 from pynq_qsnn.benchmark_networks import build, random_frames
@@ -36,3 +37,11 @@ def test_both_agree_within_three_percent(name, allocation, batch):
     assert not wrong
     total = sum(layer.measured for layer in layers)
     assert sum(layer.predicted for layer in layers) == pytest.approx(total, rel=0.03)
+
+
+def test_the_bound_is_that_of_the_call():
+    """A frame alone waits for the weights that a batch finds in the ring."""
+    program = compile_network(build("SNN7", 8, 1, 4))
+    single, batch = (by_layer(program, np.ones(program.num_instructions), many, CONFIG) for many in (False, True))
+    assert "weights" in {layer.bound for layer in single}
+    assert "weights" not in {layer.bound for layer in batch}
