@@ -97,7 +97,7 @@ MODES = {
 }
 
 # Taps (kernel positions x input tiles) of a layer in MULTIPLY4 and MUX_ADD: their sums are narrower than 32 bits.
-NARROW_TAPS = 4096
+NARROW_TAPS = 512
 
 STATUS = {
     "OK": (0, "all frames done"),

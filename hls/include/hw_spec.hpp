@@ -6,9 +6,9 @@ namespace hw {
 
 constexpr int kSpecVersion = 2;
 constexpr int kProgramMagic = 0x4E4E5351;
-constexpr unsigned long long kFingerprint = 0x77E4D6633B5957CFULL;
+constexpr unsigned long long kFingerprint = 0xBDE83AEC569D4B94ULL;
 constexpr int kWordBits = 128;
-constexpr int kNarrowTaps = 4096;
+constexpr int kNarrowTaps = 512;
 
 // numbers
 constexpr int kMembraneBits = 32;

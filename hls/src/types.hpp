@@ -66,14 +66,14 @@ constexpr int kPassTiles = 2;
 // that 128 times the count can be taken off once, behind the accumulators.
 constexpr int kParts = 4;
 constexpr int kNarrowParts = kParts - 1;
-// What parts 1 to 3 hold of a layer of kNarrowTaps taps at most: 16 x 255 x 4,096 < 2^24, and 16 x 120 x 4,096.
-constexpr int kNarrowBits = 25;
+// What parts 1 to 3 hold of a layer of kNarrowTaps taps at most: 16 x 255 x 512 < 2^21; 16 x 120 x 512 is less.
+constexpr int kNarrowBits = 22;
 typedef fabric_int<kNarrowBits> narrow_sum_t;
-typedef fabric_int<18> spikes_t;  // 16 x 4,096 at most
+typedef fabric_int<15> spikes_t;  // 16 x 512 at most
 
 static_assert(kInputLanes * 255 * hw::kNarrowTaps < 1 << (kNarrowBits - 1), "a biased plane fits a narrow sum");
 
-    struct PartialSum {
+struct PartialSum {
   int32_t sum[kSlots][kOutputLanes];
 };
 

@@ -61,10 +61,11 @@ std::vector<int32_t> send_sums(const Instruction& d, int tiles, Streams& streams
   for (int chunk = 0; chunk < int(d.chunks); ++chunk) {
     bench::Parts token = {};
     for (int slot = 0; slot < kSlots; ++slot) {
-      for (int part = 0; part < kParts; ++part) token.spikes.count[part][slot] = int(bench::uniform(0, 65536));
+      for (int part = 0; part < kParts; ++part)
+        token.spikes.count[part][slot] = int(bench::uniform(0, kInputLanes * hw::kNarrowTaps));
       for (int lane = 0; lane < kOutputLanes; ++lane) {
-        token.wide.sum[slot][lane] = wide_pass || nibbles ? int32_t(bench::uniform(-8000000, 8000000)) : random_sum();
-        for (NarrowSum& part : token.narrow) part.sum[slot][lane] = int(bench::uniform(-8000000, 8000000));
+        token.wide.sum[slot][lane] = wide_pass || nibbles ? int32_t(bench::uniform(-2000000, 2000000)) : random_sum();
+        for (NarrowSum& part : token.narrow) part.sum[slot][lane] = int(bench::uniform(-2000000, 2000000));
       }
       for (int lane = 0; lane < kOutputLanes; ++lane) {
         for (int tile = 0; tile < tiles && !nibbles; ++tile) {
