@@ -100,7 +100,8 @@ OTHER_VALUES = {
     "slots": (2, "activation_banks"), "input_lanes": None, "output_lanes": 16, "cascade_length": None,
     "block_groups": (16, "maximum_steps"), "minimum_groups": 16, "activation_banks": (2, "slots"),
     "activation_bank_words": 4096, "weight_ring_beats": 1024, "group_frames": 2, "maximum_channels": 1024,
-    "maximum_steps": 16, "maximum_kernel": 8, "dma_length_bits": 23, "address_bits": 36, "resources": {**CONFIG.resources, "uram": 96},
+    "maximum_steps": 16, "maximum_kernel": 8, "dma_length_bits": 23, "address_bits": 36,
+    "resources": {**CONFIG.resources, "uram": 96},
 }  # fmt: skip
 
 
