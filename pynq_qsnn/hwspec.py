@@ -341,6 +341,10 @@ class HardwareConfig:
             f"{array} DSP of the array, {scale} of the scale units and about {ADDRESS_DSPS} of addresses are "
             f"{array + scale + ADDRESS_DSPS}, the device has {self.resources['dsp']}; lower slots or output_lanes",
         )
+        from .resources import excess  # which needs the tables above
+
+        found = excess(self)
+        need(not found, "; ".join(found) + "; lower slots, output_lanes, block_groups or maximum_channels")
 
     @property
     def weight_beat_bits(self) -> int:
@@ -369,8 +373,8 @@ class HardwareConfig:
 
     @property
     def scale_dsps(self) -> int:
-        """Scale units of two DSP48E2 each: half of the slots of every output lane."""
-        return 2 * (self.slots * self.output_lanes // 2)
+        """Scale units of two DSP48E2 each, one for each output lane: they take a slot a clock."""
+        return 2 * self.output_lanes
 
     @property
     def macs_per_cycle(self) -> int:

@@ -6,7 +6,7 @@ counted         follows from the sizes of memories and the number of multipliers
 open synthesis  results/tile_synthesis.json: yosys' count of one row of the multiplier array
 estimate        a formula of the operators in the source; read it as +-25 %
 
-No tool of the vendor has confirmed any of them. ``HardwareConfig`` refuses what its URAMs and DSPs rule out.
+No tool of the vendor has confirmed any of them. ``HardwareConfig`` refuses what cannot fit: see ``excess``.
 """
 
 from __future__ import annotations
@@ -34,16 +34,21 @@ from .paths import resource
 REPORT = resource("results", "tile_synthesis.json")
 DOCUMENT = resource("docs", "resources.md")
 # Where the report is not at hand, as in a wheel: its values when this was written.
-LAST_REPORT = {"dsp": 128, "lut": 4629, "srl": 1170, "lut_paired": 3013, "ff": 4055}
+LAST_REPORT = {"dsp": 128, "lut": 2819, "srl": 1082, "lut_paired": 2016, "ff": 4395}
 COLUMNS = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram36": "BRAM36", "uram": "URAM"}
+ERROR = 0.25  # of an estimate, either way
 # Above this share of a resource, placing and routing is known to get hard.
 CROWDED = 0.8
 UNFIT = "By this estimate the design does not fit."
 
-PARTS = 4  # kParts of hls/src/types.hpp: partial sums of a slot and lane that one clock can make
-ACCUMULATOR = 32
-ROW_SUM = 21  # kMacSumBits: a row's sum
-INPUT = 36  # charge_t of hls/src/arithmetic.hpp
+NARROW_PARTS = 3  # kNarrowParts of hls/src/types.hpp: sums of a slot and lane beside the first
+PARTS = 1 + NARROW_PARTS
+ACCUMULATOR, NARROW = 32, 25  # bits of part 0, of the others: kNarrowBits
+SPIKES = 18  # spikes_t: a count of set bits for each part and slot
+ROW_SUM, NARROW_ROW_SUM = 21, 13  # a row's sums: kMacSumBits and kMacNarrowBits of hls/src/qsnn_mac_row.hpp
+PASS_TILES = 2  # kPassTiles: output tiles of an array pass
+CURRENT = 33  # current_t of hls/src/arithmetic.hpp
+INPUT = 36  # charge_t
 PRODUCT = 52  # wide_t
 PARAMETERS = 112  # bits of a channel's parameters
 
@@ -94,12 +99,6 @@ def shifter(bits: int, places: int) -> int:
     return bits * math.ceil(math.log2(places) / 2)
 
 
-def lut_multiplier(a: int, b: int) -> int:
-    """Rows of two partial products each, and the adders that join them."""
-    rows = math.ceil(a / 2)
-    return rows * (b + 2) + (rows - 1) * (b + 4)
-
-
 def lutram(bits: int, depth: int) -> int:
     """RAM32M16 (14 bits in 8 LUTs) and RAM32M (6 bits in 4); half as many bits a LUT for 64 words."""
     if depth > 32:
@@ -129,18 +128,18 @@ def tile_report() -> tuple[dict[str, int], str]:
 
 def streams(config: HardwareConfig) -> list[Stream]:
     c = config
-    codes, word = c.slots * c.output_lanes * 8, c.bus_bits
+    sums, word = c.slots * c.output_lanes, c.bus_bits
     request, command = 5 * 32 + 16 + 4 + 2 + 1, record_bits(INSTRUCTION) + 8 + 2 * 16 + 3 + 32
     tiles = c.weight_ring_beats // c.weight_tile_beats
     return [
         Stream("operands", c.slots * c.input_lanes * 8, "kOperandDepth", 32, "lutram"),
         Stream("held_weights", c.weight_beat_bits, "kHeldWeightDepth", 2 * c.weight_tile_beats, "lutram"),
-        Stream(
-            "partial_sums", c.slots * c.output_lanes * ACCUMULATOR, "kPartialSumDepth", c.block_groups, "lutram", PARTS
-        ),
-        Stream("current_residuals", codes, "kResidualDepth", c.block_groups, "lutram"),
-        Stream("spike_residuals", codes, "kResidualDepth", c.block_groups, "lutram"),
-        Stream("fired", codes, "kFiredDepth", 16, "srl"),
+        Stream("partial_sums", sums * ACCUMULATOR, "kPartialSumDepth", c.block_groups, "lutram"),
+        Stream("narrow_sums", sums * NARROW, "kPartialSumDepth", c.block_groups, "lutram", NARROW_PARTS),
+        Stream("spike_counts", PARTS * c.slots * SPIKES, "kPartialSumDepth", c.block_groups, "lutram"),
+        Stream("current_residuals", sums * 8, "kResidualDepth", c.block_groups, "lutram"),
+        Stream("spike_residuals", sums * 8, "kResidualDepth", c.block_groups, "lutram"),
+        Stream("fired", c.output_lanes * 8, "kFiredDepth", 16, "srl"),
         Stream("logits", c.output_lanes * 32, "kLogitsDepth", 2, "srl"),
         Stream("even_requests", request, "kCommandDepth", 4, "srl"),
         Stream("odd_requests", request, "kCommandDepth", 4, "srl"),
@@ -175,8 +174,10 @@ def parts(config: HardwareConfig) -> list[Part]:
     share = c.slots * c.input_lanes / 64  # of the row that was synthesized: 4 slots, 16 input lanes, 4 output lanes
     rows = c.output_lanes // 4
     sums = c.slots * c.output_lanes  # of one part
-    units = sums // 2  # scale units: two cycles for all slots
+    units = c.output_lanes  # scale units, and all else that takes a slot a clock
+    counts = PARTS * c.slots
     lanes = c.slots * c.input_lanes
+    tiles, halves = c.maximum_channels // c.output_lanes, c.output_lanes // c.input_lanes
     low, high = row["lut_paired"], row["lut"] + row["srl"]
     found: list[Part] = []
 
@@ -186,46 +187,60 @@ def parts(config: HardwareConfig) -> list[Part]:
     # The array and what is around it
     part(
         "array", "rows of DSP48E2", rows,
-        f"{source}: {low} to {high} LUT a row, the mean; DSP counted: slots / 2 x input lanes x output lanes in all",
+        f"{source}: {low} to {high} LUT a row, their mean; DSP counted: slots / 2 x input lanes x output lanes in all",
         basis="open synthesis", lut=share * (low + high) / 2, ff=share * row["ff"], dsp=config.array_dsps / rows,
     )  # fmt: skip
     part("accumulate", "weights of a tile, twice", 2, "register bits of a tile", basis="counted",
          ff=c.output_lanes * c.input_lanes * 8)  # fmt: skip
     part("accumulate", "operands from row to row", rows - 1, "a register of all operands and the mode",
          basis="counted", ff=lanes * 8 + 2)  # fmt: skip
+    waiting = c.slots * 4 * (ROW_SUM + NARROW_PARTS * NARROW_ROW_SUM)
     part("accumulate", "a row's sums wait for the last row", max(0, rows - 2),
-         f"{PARTS} parts x slots x 4 rows x {ROW_SUM} bits, two bits a LUT (SRL16)",
-         lut=PARTS * c.slots * 4 * ROW_SUM / 2, ff=PARTS * c.slots * 4 * ROW_SUM)  # fmt: skip
-    plane = ROW_SUM + 1
-    part("accumulate", "bit planes to steps, lanes to tiles", sums,
-         f"adders {plane} + {plane} + {plane + 2}; 4:1 of {plane + 3}, 4:1 of {plane + 1}, two gates of {ROW_SUM} bits",
-         lut=2 * adder(plane) + adder(plane + 2) + mux(plane + 3, 4) + mux(plane + 1, 4) + mux(2 * ROW_SUM, 2),
-         ff=PARTS * ROW_SUM + 3 * plane)  # fmt: skip
-    part("accumulate", "accumulator memory", PARTS * sums, f"{ACCUMULATOR} bits x {c.block_groups}, LUTRAM",
-         basis="counted", lut=lutram(ACCUMULATOR, c.block_groups), ff=ACCUMULATOR)  # fmt: skip
-    part("accumulate", "accumulator adder", PARTS * sums, f"{ACCUMULATOR} bits; zero of the first tap in the same LUT",
-         lut=adder(ACCUMULATOR), ff=ACCUMULATOR)  # fmt: skip
+         f"slots x 4 rows x ({ROW_SUM} + {NARROW_PARTS} x {NARROW_ROW_SUM}) bits, two bits a LUT (SRL16)",
+         lut=waiting / 2, ff=waiting)  # fmt: skip
+    for name, bits, number in (
+        ("sums of part 0", ACCUMULATOR, sums),
+        ("sums of the narrow parts", NARROW, NARROW_PARTS * sums),
+        ("counts of spikes", SPIKES, counts),
+    ):
+        part("accumulate", f"memory: {name}", number, f"{bits} bits x {c.block_groups}, LUTRAM", basis="counted",
+             lut=lutram(bits, c.block_groups), ff=bits)  # fmt: skip
+        part("accumulate", f"adder: {name}", number, f"{bits} bits; zero of the first tap in the same LUT",
+             lut=adder(bits), ff=bits)  # fmt: skip
+    part("accumulate", "set bits of 16 lanes", counts, "three 6:3 counters 9, their sum 8", lut=17, ff=9 + 5)
     part("accumulate", "counters and control", 1, "", lut=600, ff=800)
 
-    # Integration
-    part("integrate", "sums held", PARTS * sums, "a register of all parts", basis="counted", ff=ACCUMULATOR)
-    part("integrate", "choice of a sum", units, f"one of {PARTS} parts and of 2 slots", lut=mux(32, 2 * PARTS), ff=32)
+    # Integration: a slot a clock
+    held = ACCUMULATOR + NARROW_PARTS * NARROW
+    part("integrate", "sums held", sums, f"registers of all parts: {ACCUMULATOR} + {NARROW_PARTS} x {NARROW} bits",
+         basis="counted", ff=held)  # fmt: skip
+    part("integrate", "counts held", counts, "registers", basis="counted", ff=SPIKES)
+    part("integrate", "sums of the slot", units, f"one of {c.slots}, {held} bits", lut=mux(held, c.slots), ff=held)
+    part("integrate", "counts of the slot", PARTS, f"one of {c.slots}, {SPIKES} bits; choice and sum of two",
+         lut=mux(SPIKES, c.slots) + mux(SPIKES, 2) + adder(SPIKES) / 2, ff=SPIKES + 10)  # fmt: skip
+    part("integrate", "complete sum", units,
+         f"first: one of 4 parts and of 2 lanes; second: 2:1 of {NARROW + 1}, gated; first + second - bias 32",
+         lut=mux(32, 6) + NARROW + 1 + adder(32), ff=32 + NARROW + 1 + 32)  # fmt: skip
     part("integrate", "scale unit", units,
-         f"half: adder {PRODUCT}; shift by 0..48 of {PRODUCT}; saturation 6; bias 33; two DSPs each, counted",
-         lut=adder(PRODUCT) + shifter(PRODUCT, 49) + 6 + adder(33), ff=PRODUCT * 4 + 33, dsp=2)  # fmt: skip
-    part("integrate", "residual unit, in LUTs", units,
-         "multiplier 8 x 18; adder 27; shift by 0..25 of 27; zero 14; sum 36; code out of its byte 20",
-         lut=lut_multiplier(8, 18) + adder(27) + shifter(27, 26) + 14 + adder(INPUT) + 20, ff=27 * 4 + 8)  # fmt: skip
-    part("integrate", "residual bytes held", 2 * sums, "two output tiles, one chosen", lut=mux(8, 2) / 2, ff=8)
-    part("integrate", "rounding halves of a lane", c.output_lanes, "decoders of 49 and 26 places", lut=50 + 26, ff=76)
-    part("integrate", "charge, fire, reset", sums,
-         f"leak: shift by 0..31 of 32; v - leak + u: {INPUT + 1}; saturation 35; fire 20; reset 32; choice of v 32",
-         lut=shifter(32, 32) + INPUT + 1 + 35 + 20 + 32 + mux(32, 3), ff=INPUT + 32 + 8)  # fmt: skip
-    part("integrate", "membranes", 2 * sums, "registers, two output tiles", basis="counted", ff=32)
+         f"sum or residual: operand 32, multiplier 18, shift 6; shift by 0..48 of {PRODUCT}; saturation 6; carry 8; "
+         f"bias {CURRENT}, the gate in the same LUT; two DSPs each, counted",
+         lut=mux(32 + 18 + 6, 2) + shifter(PRODUCT, 49) + 6 + 8 + adder(CURRENT),
+         ff=PRODUCT * 4 + CURRENT, dsp=2)  # fmt: skip
+    part("integrate", "current of the residual", units, f"register; sum {INPUT}, the gate in the same LUT",
+         lut=adder(INPUT), ff=CURRENT + INPUT)  # fmt: skip
+    part("integrate", "residual bytes held", PASS_TILES * sums, "registers, two output tiles", basis="counted", ff=8)
+    part("integrate", "code of the residual", units, f"one of {PASS_TILES * c.slots} bytes; code out of its byte 20",
+         lut=mux(8, PASS_TILES * c.slots) + 20, ff=2 * 8)  # fmt: skip
+    part("integrate", "charge, fire, reset", units,
+         f"leak: shift by 0..31 of 32; v - leak + u: {INPUT + 1}; saturation 35; fire 20; reset 32; choice of v 16",
+         lut=shifter(32, 32) + INPUT + 1 + 35 + 20 + 32 + mux(32, 2), ff=INPUT + 32 + 8)  # fmt: skip
+    part("integrate", "membranes", units, f"32 bits x {PASS_TILES * c.slots}, LUTRAM", basis="counted",
+         lut=lutram(32, PASS_TILES * c.slots), ff=32)  # fmt: skip
     part("integrate", "logits", c.output_lanes, "sum of 32 bits; two tiles", lut=adder(32) + mux(32, 2), ff=3 * 32)
-    part("integrate", "channel parameters", c.output_lanes,
-         f"{PARAMETERS} bits x {c.maximum_channels // c.output_lanes}, LUTRAM", basis="counted",
-         lut=lutram(PARAMETERS, c.maximum_channels // c.output_lanes), ff=PARAMETERS)  # fmt: skip
+    part("integrate", "channel parameters", units, f"{PARAMETERS} bits x {tiles}, block RAM", basis="counted",
+         bram36=bram36(PARAMETERS, tiles))  # fmt: skip
+    part("integrate", "parameters wait for their use", units, "bias, initial membrane, shift: two bits a LUT (SRL16)",
+         lut=(32 + 32 + 6) / 2, ff=32 + 32 + 6)  # fmt: skip
     part("integrate", "counters and control", 1, "", lut=500, ff=700)
 
     # Activations in and out
@@ -235,19 +250,31 @@ def parts(config: HardwareConfig) -> list[Part]:
          lut=extract + address, ff=2 * c.bus_bits + 3 * 32)  # fmt: skip
     part("feed", "operand and residual", 1, "registers of both tokens", basis="counted", ff=lanes * 8 + sums * 8)
     part("feed", "counters and control", 1, "", lut=900, ff=1200)
-    part("store", "residual of a code", sums, "code out of its byte 20; sum 9; limit 8; choice 8", lut=45, ff=2 * 8 + 8)
-    part("store", "code into its train", sums, "shift by 0..7 of 8; or 8; tile 4", lut=shifter(8, 8) + 12, ff=2 * 8 + 8)
-    maxima = 2 * (c.slots // 2) * (c.output_lanes // c.input_lanes) * c.input_lanes
-    part("store", "maximum of two bytes", maxima, "compared at 4 widths: 22; choice 15", lut=37, ff=8)
-    part("store", "words of a first row", c.slots * c.output_lanes // c.input_lanes,
+    ways, pairs = PASS_TILES * c.slots, c.slots // 2
+    part("store", "residual bytes held", PASS_TILES * sums, "registers, two output tiles", basis="counted", ff=8)
+    part("store", "residual of a code", c.output_lanes,
+         f"one of {ways} bytes; code out of its byte 20; sum 9; limit 8; choice 8",
+         lut=mux(8, ways) + 45, ff=2 * 8 + 8)  # fmt: skip
+    part("store", "trains held", PASS_TILES * sums, "registers, two output tiles", basis="counted", ff=8)
+    part("store", "code into its train", c.output_lanes, f"shift by 0..7 of 8; one of {ways} trains; or 8",
+         lut=shifter(8, 8) + mux(8, ways) + 8, ff=2 * 8)  # fmt: skip
+    part("store", "maximum of two bytes", 2 * c.output_lanes, "compared at 4 widths: 22; choice 15", lut=37, ff=8)
+    part("store", "bytes of the first column and row", 2 * c.output_lanes, f"one of {PASS_TILES * pairs}",
+         lut=mux(8, PASS_TILES * pairs), ff=8)  # fmt: skip
+    part("store", "words of a first row", PASS_TILES * halves * pairs,
          f"{c.bus_bits} bits x {c.maximum_steps}, LUTRAM", basis="counted", lut=lutram(c.bus_bits, c.maximum_steps),
          ff=c.bus_bits)  # fmt: skip
-    part("store", "word of a bank", c.activation_banks, "one of 4", lut=mux(c.bus_bits, 4), ff=c.bus_bits)
+    part("store", "word of a half", halves, "train or maximum; register", lut=mux(c.bus_bits, 2), ff=c.bus_bits)
+    part("store", "word of a bank", c.activation_banks, "one of 2", lut=mux(c.bus_bits, 2), ff=c.bus_bits)
     part("store", "counters, addresses, logits", 1, "", lut=1300, ff=1600)
-    part("pool", "gather", c.slots, "as in feed", lut=extract + address, ff=2 * c.bus_bits + 3 * 32)
-    part("pool", "a lane of a slot", lanes,
-         "maximum 37; sum 18; choice 27; rounding 19; shift by 0..16 of 19; place 20",
-         lut=37 + adder(18) + mux(18, 2) + 18 + adder(19) + shifter(19, 17) + 20, ff=18 + 19 + 3 * 8)  # fmt: skip
+    part("pool", "read a pixel", 1, "as a slot of feed", lut=extract + address, ff=2 * c.bus_bits + 3 * 32)
+    part("pool", "a lane", c.input_lanes,
+         "maximum 37; sum 17; choice 17; shift by 0..16 of 18; rounding 8; choice 8; place 16; "
+         f"one of {c.slots} trains; or 8",
+         lut=37 + adder(17) + mux(17, 2) + shifter(18, 17) + adder(8) + mux(8, 2) + shifter(8, 8) + mux(8, c.slots) + 8,
+         ff=17 + 18 + 3 * 8)  # fmt: skip
+    part("pool", "trains held", c.slots, "registers", basis="counted", ff=c.bus_bits)
+    part("pool", "word of a bank", 1, "register", basis="counted", ff=c.bus_bits)
     part("pool", "counters and control", 1, "", lut=800, ff=1000)
 
     # Weights, program, time
@@ -301,6 +328,31 @@ def totals(config: HardwareConfig) -> dict[str, float]:
     return {key: sum(row.amounts[key] for row in blocks(config)) for key in COLUMNS}
 
 
+def least(config: HardwareConfig) -> dict[str, float]:
+    """Totals if every estimate of LUTs and flip-flops were too high by ``ERROR``."""
+
+    def share(part: Part, key: str) -> float:
+        return 1 - ERROR if part.basis == "estimate" and key in ("lut", "ff") else 1
+
+    every = parts(config)
+    return {key: sum(getattr(part, key) * share(part, key) for part in every) for key in COLUMNS}
+
+
+def excess(config: HardwareConfig) -> list[str]:
+    """Why the config is refused: URAM, DSP or BRAM36 exceed the device, or even ``least`` does in LUT or FF."""
+    found = []
+    amounts, low = totals(config), least(config)
+    for key, title in COLUMNS.items():
+        limit = config.resources[key]
+        if low[key] <= limit:
+            continue
+        text = f"{_number(amounts[key])} {title}, the device has {_number(limit)}"
+        if key in ("lut", "ff"):
+            text += f", and {_number(low[key])} are left if every estimate is {ERROR:.0%} too high"
+        found.append(text)
+    return found
+
+
 def notes(config: HardwareConfig) -> list[str]:
     """What is full, or nearly so."""
     found = []
@@ -345,6 +397,7 @@ def document(config: HardwareConfig) -> str:
     c = config
     warnings = "\n".join(f"- {note}" for note in notes(c)) or f"- Nothing is above {CROWDED:.0%}."
     titles, rule = " | ".join(COLUMNS.values()), "---:|" * len(COLUMNS)
+    low = least(c)
     text = f"""\
 # Resources of the overlay
 
@@ -363,8 +416,10 @@ What is full, or nearly so:
 
 {warnings}
 
-A config.json is refused when its URAMs (counted) or its DSPs (counted, and the address products estimated) exceed
-`resources`. LUTs, flip-flops and block RAMs are reported here and refuse nothing.
+A config.json is refused when its URAMs, DSPs or block RAMs exceed `resources`, or when its LUTs or flip-flops exceed
+them even if every estimate is {ERROR:.0%} too high: {1 - ERROR:.2f} x the estimated part + the rest (counted, and \
+the array of
+open synthesis) is {_number(low["lut"])} LUT and {_number(low["ff"])} FF here.
 
 ## How each number comes about
 

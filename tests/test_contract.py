@@ -98,9 +98,10 @@ def test_negative_fields_are_twos_complement_and_overflow_is_refused():
 OTHER_VALUES = {
     "name": "other", "part": "xck24-ubva530-2LV-c", "board_part": "other", "clock_mhz": 300, "bus_bits": None,
     "slots": (2, "activation_banks"), "input_lanes": None, "output_lanes": 16, "cascade_length": None,
-    "block_groups": 64, "minimum_groups": 16, "activation_banks": (2, "slots"), "activation_bank_words": 4096,
-    "weight_ring_beats": 1024, "group_frames": 2, "maximum_channels": 1024, "maximum_steps": 16, "maximum_kernel": 8,
-    "dma_length_bits": 23, "address_bits": 36, "resources": {**CONFIG.resources, "uram": 96},
+    "block_groups": (16, "maximum_steps"), "minimum_groups": 16, "activation_banks": (2, "slots"),
+    "activation_bank_words": 4096, "weight_ring_beats": 1024, "group_frames": 2, "maximum_channels": 1024,
+    "maximum_steps": 16, "maximum_kernel": 8, "dma_length_bits": 23, "address_bits": 36,
+    "resources": {**CONFIG.resources, "uram": 96},
 }  # fmt: skip
 
 

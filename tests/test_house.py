@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "errors": (),
     "paths": (),
     "files": ("errors",),
-    "hwspec": ("errors", "paths"),
+    "hwspec": ("errors", "paths", "resources"),  # lazily: what does not fit is no config
     "container": ("errors", "files"),
     "neuron": ("errors", "hwspec"),
     "network": (*FOUNDATION, "container", "neuron"),

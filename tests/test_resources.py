@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import subprocess
 import sys
@@ -28,9 +29,10 @@ def refused(**changes) -> str:
 def test_the_kv260_takes_what_was_counted_by_hand():
     amounts = resources.totals(CONFIG)
     assert amounts["uram"] == 4 * 3 * 2 + 5 * 8 == 64  # 12288 x 128 four times, 20480 x 512
-    assert CONFIG.array_dsps == 4 * 16 * 32 // 2 and CONFIG.scale_dsps == 64 * 2
-    assert amounts["dsp"] == 1024 + 128 + 88 <= CONFIG.resources["dsp"]
-    assert amounts["bram36"] <= CONFIG.resources["bram36"]
+    assert CONFIG.array_dsps == 4 * 16 * 32 // 2 and CONFIG.scale_dsps == 32 * 2
+    assert amounts["dsp"] == 1024 + 64 + 88 <= CONFIG.resources["dsp"]
+    # 32 lanes x 112 bits of parameters, AXI masters, 128-bit and token streams, DMA
+    assert amounts["bram36"] == 32 * 2 + 2 * 7.5 + 2 * 4 + 2 + 2 + 4 + 2 * 0.5 + 6 <= CONFIG.resources["bram36"]
 
 
 @pytest.mark.parametrize("words, bits, blocks", [(4096, 72, 1), (4097, 72, 2), (4096, 73, 2), (20480, 512, 40)])
@@ -63,10 +65,13 @@ def test_operators():
         ({"activation_bank_words": 12289}, "32 URAM .* are 72, the device has 64; lower activation_bank_words"),
         (
             {"slots": 8, "activation_banks": 8, "activation_bank_words": 4096},
-            "2048 DSP of the array, 256 of the scale units and about 88 .* are 2392, the device has 1248; lower slots",
+            "2048 DSP of the array, 64 of the scale units and about 88 .* are 2200, the device has 1248; lower slots",
         ),
         ({"resources": {**CONFIG.resources, "uram": 48}}, "are 64, the device has 48"),
-        ({"resources": {**CONFIG.resources, "dsp": 1239}}, "are 1240, the device has 1239"),
+        ({"resources": {**CONFIG.resources, "dsp": 1175}}, "are 1176, the device has 1175"),
+        ({"resources": {**CONFIG.resources, "bram36": 101}}, ": 102 BRAM36, the device has 101; lower slots"),
+        ({"maximum_channels": 1024 * 64}, "BRAM36, the device has 144"),
+        ({"block_groups": 128}, "LUT, the device has 117,120, and .* are left if every estimate is 25% too high"),
     ],
 )
 def test_what_cannot_fit_is_refused_with_numbers(changes, numbers):
@@ -115,13 +120,35 @@ def test_a_part_counts_once():
     assert less["dsp"] == 2 * 16 * 16 // 2 + 2 * 16 + 88 and less["uram"] == 2 * 2 + 8
 
 
+@pytest.mark.parametrize("name", ["lut", "ff"])
+def test_an_estimate_refuses_only_beyond_its_error(name):
+    """Three quarters of the estimated part and all of the rest."""
+    each = [(getattr(part, name), part.basis == "estimate") for part in resources.parts(CONFIG)]
+    least = sum(amount * (0.75 if estimated else 1) for amount, estimated in each)
+    assert resources.least(CONFIG)[name] == pytest.approx(least) and least < resources.totals(CONFIG)[name]
+    limit = math.ceil(least)
+    assert dataclasses.replace(CONFIG, resources={**CONFIG.resources, name: limit})
+    message = refused(resources={**CONFIG.resources, name: limit - 1})
+    assert f"{name.upper()}, the device has {limit - 1:,}" in message and "if every estimate is 25% too high" in message
+
+
+@pytest.mark.parametrize("name", ["uram", "dsp", "bram36"])
+def test_what_is_no_estimate_of_logic_refuses_at_once(name):
+    amount = math.ceil(resources.totals(CONFIG)[name])
+    assert resources.least(CONFIG)[name] == resources.totals(CONFIG)[name]
+    assert dataclasses.replace(CONFIG, resources={**CONFIG.resources, name: amount})
+    assert f"the device has {amount - 1}" in refused(resources={**CONFIG.resources, name: amount - 1})
+
+
 def test_notes_name_what_is_full():
     wide = {name: 10 * limit for name, limit in CONFIG.resources.items()}
     assert resources.notes(dataclasses.replace(CONFIG, resources=wide)) == []
-    tight = {**wide, "lut": 1000, "uram": 70}
+    between = int((resources.least(CONFIG)["lut"] + resources.totals(CONFIG)["lut"]) / 2)
+    tight = {**wide, "lut": between, "uram": 70}
     found = resources.notes(dataclasses.replace(CONFIG, resources=tight))
     assert [note.split(":")[0] for note in found] == ["LUT", "URAM"]
-    assert "of 1,000" in found[0] and found[0].endswith("does not fit.") and "64 of 70 (91%), above 80%" in found[1]
+    assert f"of {between:,}" in found[0] and found[0].endswith("does not fit.")
+    assert "64 of 70 (91%), above 80%" in found[1]
 
 
 def test_the_row_of_the_array_comes_from_its_report(tmp_path, monkeypatch):
@@ -139,7 +166,7 @@ def test_the_streams_are_those_of_the_sources():
     sources = resource("hls", "src")
     text = "".join((sources / name).read_text() for name in ("run_layer.cpp", "top.cpp"))
     defined = {
-        name: (constant, 4 if parts else 1)
+        name: (constant, 3 if parts else 1)
         for parts, name, constant in re.findall(r"^  STREAM(_OF_PARTS)?\(\w+, (\w+), (\w+)\);", text, re.MULTILINE)
     }
     table = {stream.name: stream for stream in resources.streams(CONFIG)}
@@ -155,6 +182,21 @@ def test_the_streams_are_those_of_the_sources():
         assert re.fullmatch(r"[\d */]+", value), value
         assert eval(value) == stream.depth, stream.name
         assert stream.bits <= 4096, f"{stream.name}: Vitis HLS has no token of {stream.bits} bits"
+
+
+def test_the_widths_are_those_of_the_sources():
+    sources = resource("hls", "src")
+    types, arithmetic, row = (
+        (sources / name).read_text() for name in ("types.hpp", "arithmetic.hpp", "qsnn_mac_row.hpp")
+    )
+    for name, value in (("kPassTiles", resources.PASS_TILES), ("kParts", resources.PARTS)):
+        assert f"constexpr int {name} = {value};" in types
+    assert f"constexpr int kNarrowBits = {resources.NARROW};" in types
+    assert f"typedef fabric_int<{resources.SPIKES}> spikes_t;" in types
+    assert f"constexpr int kMacSumBits = {resources.ROW_SUM};" in row
+    assert f"constexpr int kMacNarrowBits = {resources.NARROW_ROW_SUM};" in row
+    for name, bits in (("current", resources.CURRENT), ("charge", resources.INPUT), ("wide", resources.PRODUCT)):
+        assert f"typedef fabric_int<{bits}> {name}_t;" in arithmetic
 
 
 def test_the_document_is_current():

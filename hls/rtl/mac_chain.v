@@ -1,9 +1,9 @@
 // Eight DSP48E2 in a cascade. Position k works one cycle after position k - 1: its inputs come one cycle later.
 //
-// One item in one position, in cycles after its a and b are at the pins:
-//   1  A1, B1         the multiplier's inputs (INMODE selects A1 and B1)
-//   2  M; A2:B2; C    M = A1 * B1, while A2:B2 holds the same item for the X multiplexer: both paths take two cycles,
-//                     so that items of different modes may follow each other. c, x, y and z are due a cycle after a, b.
+// One item in one position, in cycles after its a, b and d are at the pins:
+//   1  D, B1; A1      the multiplier's inputs: INMODE selects B1, and of D + A only D
+//   2  M; A2:B2; C    M = D * B1, while A2:B2 holds the same item for the X multiplexer: both paths take two cycles,
+//                     so that items of different modes may follow each other. c, x, y and z are due a cycle after them.
 //   3  P = Z + X + Y
 //
 // x, y: 01 the product, 11 A:B (x) or C (y), 00 nothing. z: 001 PCIN, 011 C, 000 nothing.
@@ -14,6 +14,7 @@ module mac_chain (
     input  wire            ce,
     input  wire [8*30-1:0] a,
     input  wire [8*18-1:0] b,
+    input  wire [8*27-1:0] d,
     input  wire [8*48-1:0] c,
     input  wire [ 8*2-1:0] x,
     input  wire [ 8*2-1:0] y,
@@ -35,7 +36,7 @@ module mac_chain (
       DSP48E2 #(
           .USE_MULT("DYNAMIC"),  // the timing of both paths counts
           .USE_SIMD("ONE48"),
-          .AMULTSEL("A"),
+          .AMULTSEL("AD"),
           .BMULTSEL("B"),
           .A_INPUT("DIRECT"),
           .B_INPUT("DIRECT"),
@@ -51,19 +52,19 @@ module mac_chain (
           .ALUMODEREG(0),
           .CARRYINREG(0),
           .CARRYINSELREG(0),
-          .ADREG(1),
+          .ADREG(0),
           .DREG(1)
       ) dsp (
           .CLK(clk),
           .A(a[k*30+:30]),
           .B(b[k*18+:18]),
           .C(c[k*48+:48]),
-          .D(27'd0),
+          .D(d[k*27+:27]),
           .PCIN(cascade[k*48+:48]),
           .PCOUT(cascade[(k+1)*48+:48]),
           .P(p[k*48+:48]),
           .OPMODE({2'b00, z[k*3+:3], y[k*2+:2], x[k*2+:2]}),
-          .INMODE(5'b10001),
+          .INMODE(5'b10111),
           .ALUMODE(4'b0000),
           .CARRYIN(1'b0),
           .CARRYINSEL(3'b000),
@@ -76,7 +77,7 @@ module mac_chain (
           .CEP(ce),
           .CECTRL(ce),
           .CEAD(1'b0),
-          .CED(1'b0),
+          .CED(ce),
           .CEALUMODE(1'b0),
           .CEINMODE(1'b0),
           .CECARRYIN(1'b0),

@@ -17,11 +17,11 @@ module qsnn_mac_row (
     input  wire [511:0] weights,
     output wire [335:0] part0,
     output wire         part0_ap_vld,
-    output wire [335:0] part1,
+    output wire [207:0] part1,
     output wire         part1_ap_vld,
-    output wire [335:0] part2,
+    output wire [207:0] part2,
     output wire         part2_ap_vld,
-    output wire [335:0] part3,
+    output wire [207:0] part3,
     output wire         part3_ap_vld
 );
   localparam LATENCY = 13;
@@ -44,7 +44,10 @@ module qsnn_mac_row (
       .mode(mode),
       .operands(operands),
       .weights(weights),
-      .sums({part3, part2, part1, part0})
+      .part0(part0),
+      .part1(part1),
+      .part2(part2),
+      .part3(part3)
   );
 endmodule
 

@@ -53,6 +53,10 @@ def test_description_fits_the_verilog_and_the_function():
     declared = re.search(r"void qsnn_mac_row\(([^;]*)\);", header)[1]
     arguments = [argument.split()[-1].lstrip("*") for argument in declared.split(",")]
     assert arguments == [parameter["c_name"] for parameter in DESCRIPTION["c_parameters"]]
+    # Widths of the results: 16 fields each, of W in part 0 alone.
+    bits = {name: int(width) for name, width in re.findall(r"constexpr int kMac(Sum|Narrow)Bits = (\d+);", header)}
+    top = {part: int(msb) + 1 for msb, part in re.findall(r"output +wire +\[ *(\d+):0\] *part(\d)", verilog)}
+    assert top == {"0": 16 * bits["Sum"]} | dict.fromkeys("123", 16 * bits["Narrow"])
     for name in DESCRIPTION["rtl_files"] + [DESCRIPTION["c_files"][0]["c_file"]]:
         assert (RTL / name).is_file(), name
 

@@ -1,5 +1,5 @@
-// Behaviour of the DSP48E2 slice as far as mac_chain.v uses it, written from its user guide (UG579): both input
-// registers with INMODE choosing the first for the multiplier, A:B, C, the product, and a dynamic OPMODE. Any attribute
+// Behaviour of the DSP48E2 slice as far as mac_chain.v uses it, written from its user guide (UG579): both
+// registers of B with INMODE choosing the first for the multiplier, D alone as its other factor, A:B, C, and a dynamic OPMODE. Any attribute
 // value or OPMODE beyond that ends the simulation. For simulation only; synthesis has the primitive.
 `default_nettype none
 
@@ -77,10 +77,10 @@ module DSP48E2 #(
     output wire [ 7:0] XOROUT
 );
   initial begin
-    if (USE_MULT != "DYNAMIC" || USE_SIMD != "ONE48" || AMULTSEL != "A" || BMULTSEL != "B" || A_INPUT != "DIRECT"
+    if (USE_MULT != "DYNAMIC" || USE_SIMD != "ONE48" || AMULTSEL != "AD" || BMULTSEL != "B" || A_INPUT != "DIRECT"
         || B_INPUT != "DIRECT" || AREG != 2 || BREG != 2 || ACASCREG != 2 || BCASCREG != 2 || CREG != 1 || MREG != 1
         || PREG != 1 || OPMODEREG != 1 || INMODEREG != 0 || ALUMODEREG != 0 || CARRYINREG != 0 || CARRYINSELREG != 0
-        || ADREG != 1 || DREG != 1) begin
+        || ADREG != 0 || DREG != 1) begin
       $display("DSP48E2: this model has no such attribute value");
       $fatal;
     end
@@ -88,13 +88,14 @@ module DSP48E2 #(
 
   reg [29:0] a1, a2;
   reg [17:0] b1, b2;
+  reg [26:0] d;
   reg [47:0] c, p;
   reg [44:0] m;
   reg [8:0] opmode;
 
-  wire signed [26:0] factor_a = a1[26:0];
+  wire signed [26:0] factor_d = d;  // of D + A, INMODE takes only D
   wire signed [17:0] factor_b = b1;
-  wire signed [44:0] product = factor_a * factor_b;
+  wire signed [44:0] product = factor_d * factor_b;
 
   wire [47:0] x = opmode[1:0] == 2'b01 ? {{3{m[44]}}, m} : opmode[1:0] == 2'b11 ? {a2, b2} : 48'd0;
   wire [47:0] y = opmode[3:2] == 2'b11 ? c : 48'd0;  // 01: the product is whole in x
@@ -106,6 +107,7 @@ module DSP48E2 #(
     if (CEB1) b1 <= B;
     if (CEB2) b2 <= b1;
     if (CEC) c <= C;
+    if (CED) d <= D;
     if (CEM) m <= product;
     if (CECTRL) opmode <= OPMODE;
     if (CEP) p <= z + x + y;
@@ -114,9 +116,9 @@ module DSP48E2 #(
   wire known_opmode = OPMODE[8:7] == 2'b00 && OPMODE[1:0] != 2'b10 && OPMODE[3:2] != 2'b10
       && ((OPMODE[1:0] == 2'b01) == (OPMODE[3:2] == 2'b01))
       && (OPMODE[6:4] == 3'b000 || OPMODE[6:4] == 3'b001 || OPMODE[6:4] == 3'b011);
-  wire known_pins = INMODE == 5'b10001 && ALUMODE == 4'b0000 && !CARRYIN && CARRYINSEL == 3'b000
+  wire known_pins = INMODE == 5'b10111 && ALUMODE == 4'b0000 && !CARRYIN && CARRYINSEL == 3'b000
       && !(RSTA || RSTB || RSTC || RSTD || RSTM || RSTP || RSTCTRL || RSTALUMODE || RSTINMODE || RSTALLCARRYIN)
-      && !(CEAD || CED) && D == 27'd0;
+      && !CEAD;
   reg started = 1'b0;  // OPMODE comes from registers, which hold anything before the first item
   always @(posedge CLK)
     if (CECTRL) begin

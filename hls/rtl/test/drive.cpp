@@ -16,7 +16,7 @@
 
 namespace {
 
-constexpr int kSumBits = 21;
+constexpr int kSumBits[kParts] = {21, 13, 13, 13}, kWords[kParts] = {11, 7, 7, 7};
 
 struct Item {
   int mode;
@@ -78,10 +78,10 @@ struct Bench {
     for (int part = 0; part < kParts; ++part) {
       for (int slot = 0; slot < kSlots; ++slot) {
         for (int row = 0; row < kMacRows; ++row) {
-          const int lsb = kSumBits * (slot * kMacRows + row);
+          const int bits = kSumBits[part], lsb = bits * (slot * kMacRows + row);
           uint64_t pair = words[part][lsb / 32];
-          if (lsb / 32 + 1 < 11) pair |= uint64_t(words[part][lsb / 32 + 1]) << 32;
-          const int32_t found = int32_t(uint32_t(pair >> (lsb % 32)) << (32 - kSumBits)) >> (32 - kSumBits);
+          if (lsb / 32 + 1 < kWords[part]) pair |= uint64_t(words[part][lsb / 32 + 1]) << 32;
+          const int32_t found = int32_t(uint32_t(pair >> (lsb % 32)) << (32 - bits)) >> (32 - bits);
           if (found == expected.sum[part][slot][row]) continue;
           std::fprintf(stderr, "mode %d part %d slot %d row %d: %d, the model has %d\n", expected.mode, part, slot, row,
                        found, expected.sum[part][slot][row]);
