@@ -43,8 +43,8 @@ UNFIT = "By this estimate the design does not fit."
 
 NARROW_PARTS = 3  # kNarrowParts of hls/src/types.hpp: sums of a slot and lane beside the first
 PARTS = 1 + NARROW_PARTS
-ACCUMULATOR, NARROW = 32, 25  # bits of part 0, of the others: kNarrowBits
-SPIKES = 18  # spikes_t: a count of set bits for each part and slot
+ACCUMULATOR, NARROW = 32, 22  # bits of part 0, of the others: kNarrowBits
+SPIKES = 15  # spikes_t: a count of set bits for each part and slot
 ROW_SUM, NARROW_ROW_SUM = 21, 13  # a row's sums: kMacSumBits and kMacNarrowBits of hls/src/qsnn_mac_row.hpp
 PASS_TILES = 2  # kPassTiles: output tiles of an array pass
 CURRENT = 33  # current_t of hls/src/arithmetic.hpp
