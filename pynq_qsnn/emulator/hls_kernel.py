@@ -120,6 +120,8 @@ class HlsKernel:
         simulation.start(self._ddr.pointer, self._ddr.size, call)
         done = False
         result = None
+        with self._changed:
+            self._send_frames()  # what the DMA holds already is at the door when the clock starts
         while not self._closed:
             done = done or simulation.advance()
             with self._changed:
@@ -154,11 +156,11 @@ class HlsKernel:
         return (bytes(data), last) if data else None
 
     def _send_frames(self) -> bool:
-        part = self._dma.take(STREAM_CHUNK_BYTES)
-        if part is None:
-            return False
-        self._simulation.push(*part)
-        return True
+        moved = False
+        while (part := self._dma.take(STREAM_CHUNK_BYTES)) is not None:
+            self._simulation.push(*part)
+            moved = True
+        return moved
 
     def _finish(self, cycles: int) -> None:
         self._time.thaw(cycles / (self._clocks.pl0_mhz * 1e6))

@@ -79,15 +79,16 @@ class Runner:
     def start(self, slot: Slot, model: LoadedModel) -> int:
         """Start a filled batch; returns its number in ``calls``.
 
-        The result channel is armed first: results may come before the last frame is sent.
+        The result channel is armed first: results may come before the last frame is sent. The frames wait at the
+        kernel's door when it starts: its clocks begin with them.
         """
         self.finished = None
         try:
             entries = len(slot.executions)
             self.stream.receive(slot.results, slot.result_bytes)
+            self.stream.send(slot.frames, slot.frame_bytes)
             log = slot.log.physical_address
             self.kernel.call(**model.arguments(), log=log, num_frames=slot.count, log_entries=entries)
-            self.stream.send(slot.frames, slot.frame_bytes)
         except BaseException:
             self.recover()
             raise
