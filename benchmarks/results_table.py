@@ -28,8 +28,8 @@ the KV260 come from the kernel's time samples under the cycle model of the emula
 `cifar_small`, 32.77 MMAC a step, first and last layer with 8-bit weights. 8/2/2 and 8/1/4 are fine-tuned from 8/4/1.
 The accuracy is that of the last epoch; no epoch was chosen by it.
 
-The three take the same arithmetic of the array: one pass of 8-bit multiplications, or two and four bit planes at four
-times the rate. What differs is the work of the integration unit, which grows with T. The fps are those of one call of
+The three take the same time of the array: a pass of 8-bit multiplications, or four bit planes at four times the rate.
+What differs is the work of the integration unit, which grows with T. The fps are those of one call of
 200 frames, in groups of four; the latency is that of a frame alone.
 """
 
