@@ -12,6 +12,7 @@ examples:
 import numpy as np
 
 from ..errors import SpecMismatch
+from ..errors import ConfigError
 from ..hwspec import HardwareConfig, load_config
 from ..network import WEIGHTED, Network
 from ..program import Program
@@ -35,6 +36,8 @@ def add_arguments(parser):
 
 
 def run(args):
+    if args.batch > 1 and not args.cycles:
+        raise ConfigError("--batch says how many frames --cycles simulates; add --cycles")
     config = load_config(args.config)
     program = open_program(args.model, args.config)
     if program.fingerprint != config.fingerprint:
