@@ -11,8 +11,7 @@ examples:
 
 import numpy as np
 
-from ..errors import SpecMismatch
-from ..errors import ConfigError
+from ..errors import ConfigError, SpecMismatch
 from ..hwspec import HardwareConfig, load_config
 from ..network import WEIGHTED, Network
 from ..program import Program
