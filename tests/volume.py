@@ -213,14 +213,14 @@ class Comparison:
     """Executors of one process. kernel: make the HLS kernel too; trace_every: of so many pairs one compares codes."""
 
     def __init__(self, kernel: bool = True, trace_every: int = 4, library=None):
-        self.trace_every, self.library = trace_every, library
+        self.trace_every, self.built = trace_every, library
         self.reference, self.simulator = Reference(), Simulator(threads=1)
         self.executor = self._executor() if kernel else None
 
     def _executor(self):
         from pynq_qsnn.runtime.csim import CsimExecutor
 
-        return CsimExecutor(library=self.library)
+        return CsimExecutor(library=self.built)
 
     def pair(self, seed: int) -> list[Result]:
         """Compare the even seed and the one behind it. Never raises for a difference or an executor's error."""
