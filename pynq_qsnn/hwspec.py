@@ -31,7 +31,7 @@ element. A tile has ``output_lanes`` rows, twice as many in mode MULTIPLY4. 1-bi
 ones are two's complement. Of a layer of few channels only the first ``stored_beats`` beats of each tile are stored: the
 rows behind them keep what the ring held, and lanes without a channel have parameters of zero. On chip an element takes
 8 bits (4 in mode MULTIPLY4), a beat is 512 bits, and every tile is ``weight_tile_beats`` beats: they lie in the weight
-ring, a memory that ``read_weights`` fills ahead of use.
+ring, a memory that is filled ahead of use.
 
 Spill memory: tensors too large for the activation memory, in the word order of the frame stream.
 
@@ -98,6 +98,9 @@ MODES = {
 
 # Taps (kernel positions x input tiles) of a layer in MULTIPLY4 and MUX_ADD: their sums are narrower than 32 bits.
 NARROW_TAPS = 512
+
+# Iterations between an access to the weight ring and the token that tells of it, see hls/src/ring.hpp.
+RING_SETTLE = 8
 
 STATUS = {
     "OK": (0, "all frames done"),
@@ -319,6 +322,11 @@ class HardwareConfig:
             self.block_groups <= 255 and self.maximum_kernel <= 31, "block_groups or maximum_kernel exceed their fields"
         )
         need(self.weight_ring_beats % self.weight_tile_beats == 0, "weight_ring_beats must hold whole weight tiles")
+        need(
+            self.weight_ring_beats // self.weight_tile_beats >= self.minimum_ring_tiles,
+            f"weight_ring_beats is {self.weight_ring_beats}, the ring needs {self.minimum_ring_tiles} weight tiles of "
+            f"{self.weight_tile_beats} beats: those on their way into and out of it would stop it",
+        )
         need(self.group_frames <= 255, f"group_frames is {self.group_frames}, the header field holds 255")
         need(8 <= self.dma_length_bits <= 26, f"dma_length_bits is {self.dma_length_bits}, the AXI DMA counts 8 to 26")
         need(32 <= self.address_bits <= 64, f"address_bits is {self.address_bits}, the AXI DMA addresses 32 to 64")
@@ -375,6 +383,11 @@ class HardwareConfig:
     def scale_dsps(self) -> int:
         """Scale units of two DSP48E2 each, one for each output lane: they take a slot a clock."""
         return 2 * self.output_lanes
+
+    @property
+    def minimum_ring_tiles(self) -> int:
+        """Tiles written and not announced, used and not given back, and the one that has room taken."""
+        return RING_SETTLE + -(-RING_SETTLE // self.weight_tile_beats) + 2
 
     @property
     def macs_per_cycle(self) -> int:
@@ -439,6 +452,7 @@ def cpp_header(config: HardwareConfig) -> str:
                 "kFingerprint": f"0x{config.fingerprint64:016X}ULL",
                 "kWordBits": WORD_BITS,
                 "kNarrowTaps": NARROW_TAPS,
+                "kRingSettle": RING_SETTLE,
             }
         ),
         "",

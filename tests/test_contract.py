@@ -199,6 +199,7 @@ def refuse(tmp_path, content: str, match: str):
         ({"address_bits": 3}, "address_bits is 3"),
         ({"weight_ring_beats": 1024.5}, "weight_ring_beats is 1024.5"),
         ({"weight_ring_beats": 1025}, "whole weight tiles"),
+        ({"weight_ring_beats": 80}, "weight_ring_beats is 80, the ring needs 11 weight tiles of 8 beats"),
         ({"group_frames": 256}, "group_frames is 256"),
         ({"maximum_channels": "2048"}, "maximum_channels is '2048'"),
         ({"slots": True, "activation_banks": True}, "slots is True"),

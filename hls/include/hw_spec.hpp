@@ -9,6 +9,7 @@ constexpr int kProgramMagic = 0x4E4E5351;
 constexpr unsigned long long kFingerprint = 0xBDE83AEC569D4B94ULL;
 constexpr int kWordBits = 128;
 constexpr int kNarrowTaps = 512;
+constexpr int kRingSettle = 8;
 
 // numbers
 constexpr int kMembraneBits = 32;

@@ -11,7 +11,7 @@
 #include "hls_macros.hpp"
 #include "types.hpp"
 
-constexpr int kSettle = 8;
+constexpr int kSettle = hw::kRingSettle;
 
 // While both stages wait, tiles are written and not yet announced (a tile of one stored beat takes one iteration, so
 // one an iteration), or used and not yet given back (a tile is kTileBeats iterations there); one more is the tile that
