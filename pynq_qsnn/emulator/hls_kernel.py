@@ -52,6 +52,8 @@ class HlsKernel:
     def read(self, offset: int) -> int:
         """Register value; reading CTRL clears done and ready, reading a _ctrl register its ap_vld bit."""
         if offset == CONTROL:
+            if self.running:
+                self._time.look()
             value = START * self.running | DONE * self._done | IDLE * (not self.running) | READY * self._ready
             self._done = self._ready = False
             return value
@@ -96,7 +98,7 @@ class HlsKernel:
         if self._faults.kernel_hangs:
             self._faults.kernel_hangs -= 1
             return
-        self._time.freeze()
+        self._time.start()
         self._call = {name: self._argument(name) for name in INPUTS}
         self._changed.notify_all()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from .faults import Faults
 
@@ -17,6 +19,7 @@ PORT_WIDTH_BASES = (
     *(0xFD36_0000, 0xFD37_0000, 0xFD38_0000, 0xFD39_0000, 0xFD3A_0000, 0xFD3B_0000, 0xFF9B_0000),
 )
 IOPLL_CTRL, RPLL_CTRL, PL0_REF_CTRL = 0x20, 0x30, 0xC0
+BUSY_KEPT = 1 << 16
 HWMON = "/sys/class/hwmon/hwmon0"
 FPGA_MANAGER = "/sys/class/fpga_manager/fpga0"
 
@@ -62,19 +65,36 @@ class ClockRegisters(RegisterBank):
 class BoardTime:
     """Seconds as the board's CPU would count them.
 
-    The host needs seconds to simulate what the PL does in microseconds. Meanwhile the board's time is frozen, and the
-    kernel's modelled time is added when it ends.
+    The host needs seconds to simulate what the PL does in microseconds. Meanwhile the board's time stands still, but
+    for what the CPU works beside the PL: the processor time of the thread that started the call, until that thread asks
+    whether the call has ended. At the end of the call the longer of the two has passed, its modelled time or that work.
+    (Work that still goes on when the host has simulated the whole call counts as done after it: never too fast.)
+
+    busy: (start_s, end_s) of the calls that have ended, oldest first; the last ``BUSY_KEPT``.
     """
 
     def __init__(self):
         self._lock = threading.Lock()
         self._skipped = 0.0
         self._frozen_at: float | None = None
+        self._cpu_clock: int | None = None  # of the thread whose work counts
+        self._cpu_before, self._work, self._seen = 0.0, 0.0, 0.0
+        self.busy: deque[tuple[float, float]] = deque(maxlen=BUSY_KEPT)
 
     def now(self) -> float:
         """Monotonic seconds."""
         with self._lock:
-            return (time.monotonic() if self._frozen_at is None else self._frozen_at) - self._skipped
+            return self._now()
+
+    def _now(self) -> float:
+        wall = time.monotonic() if self._frozen_at is None else self._frozen_at
+        return wall - self._skipped + self._work_so_far()
+
+    def _work_so_far(self) -> float:
+        if self._cpu_clock is not None:
+            with suppress(OSError):  # that thread may have ended; what it was last seen to have done stays
+                self._seen = self._work + time.clock_gettime(self._cpu_clock) - self._cpu_before
+        return self._seen
 
     def freeze(self) -> None:
         """The host begins to simulate."""
@@ -82,13 +102,33 @@ class BoardTime:
             if self._frozen_at is None:
                 self._frozen_at = time.monotonic()
 
-    def thaw(self, modelled_s: float = 0.0) -> None:
-        """The host has finished, or waits for the CPU; ``modelled_s`` have passed on the board."""
+    def start(self) -> None:
+        """The calling thread has started a call: freeze, and count what this thread works beside it."""
+        self.freeze()
         with self._lock:
+            self._cpu_clock = time.pthread_getcpuclockid(threading.get_ident())
+            self._cpu_before = time.clock_gettime(self._cpu_clock)
+
+    def look(self) -> None:
+        """The CPU asks whether the call has ended: from here on it waits."""
+        with self._lock:
+            self._stop_counting()
+
+    def _stop_counting(self) -> None:
+        self._work, self._cpu_clock = self._work_so_far(), None
+
+    def thaw(self, modelled_s: float | None = None) -> None:
+        """The host waits for the CPU; or the call has ended (``modelled_s`` is then its time on the board)."""
+        with self._lock:
+            self._stop_counting()
+            start = self._now() - self._work
             if self._frozen_at is not None:
                 self._skipped += time.monotonic() - self._frozen_at
                 self._frozen_at = None
-            self._skipped -= modelled_s
+            self._skipped -= max(self._work, modelled_s or 0.0)
+            self._work = self._seen = 0.0
+            if modelled_s is not None:
+                self.busy.append((start, start + modelled_s))
 
 
 class PowerModel:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pynq_qsnn
 from pynq_qsnn.emulator import open_board
 from pynq_qsnn.emulator.bitstream import bit_file
 from pynq_qsnn.emulator.memory import BusError
+from pynq_qsnn.emulator.ps import BoardTime
 from pynq_qsnn.errors import DeviceError
 from pynq_qsnn.hwspec import load_config
 from pynq_qsnn.runtime import locate
@@ -275,3 +277,53 @@ def test_a_script_may_end_without_closing(tmp_path, program):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=Path(pynq_qsnn.__file__).parents[1])
     assert (done.returncode, done.stdout) == (0, "(160, 5)\n"), done.stderr
     assert "Error" not in done.stderr and "not created" not in done.stderr
+
+
+class TestBoardTime:
+    """What the CPU works beside a call overlaps it; what it waits does not count."""
+
+    @staticmethod
+    def work(seconds: float) -> None:
+        end = time.thread_time() + seconds
+        while time.thread_time() < end:
+            pass
+
+    def run_call(self, cpu_s: float, modelled_s: float) -> float:
+        clock = BoardTime()
+        before = clock.now()
+        clock.start()
+        self.work(cpu_s)
+        clock.look()
+        time.sleep(0.05)  # the host simulates
+        clock.thaw(modelled_s)
+        (start, end), *others = clock.busy
+        assert not others and end - start == pytest.approx(modelled_s, abs=1e-6)
+        assert start == pytest.approx(before, abs=5e-3)
+        return clock.now() - before
+
+    def test_a_long_call_hides_the_work(self):
+        assert self.run_call(0.01, 0.2) == pytest.approx(0.2, abs=5e-3)
+
+    def test_work_longer_than_the_call_counts(self):
+        assert self.run_call(0.03, 0.001) == pytest.approx(0.03, abs=8e-3)
+
+    def test_it_never_goes_back(self):
+        clock = BoardTime()
+        marks = [clock.now()]
+        for modelled in (None, 0.0, 1e-3):
+            clock.start()
+            marks.append(clock.now())
+            self.work(1e-3)
+            marks.append(clock.now())
+            clock.thaw(modelled)
+            marks.append(clock.now())
+        assert marks == sorted(marks)
+
+    def test_a_thread_that_has_ended(self):
+        clock = BoardTime()
+        thread = threading.Thread(target=clock.start)
+        thread.start()
+        thread.join()
+        before = clock.now()
+        clock.thaw(1e-3)
+        assert clock.now() - before == pytest.approx(1e-3, abs=5e-3)
