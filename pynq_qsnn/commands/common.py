@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import container
-from ..data import DATASET_NAMES, ImageDataset, load_dataset
+from ..data import DATASET_METAVAR, ImageDataset, load_dataset
 from ..errors import ConfigError, DataError
 from ..files import atomic_file
 from ..network import Network
@@ -43,7 +43,9 @@ def open_program(path: str | Path, config_path: str | None = None) -> Program:
 
 def add_frame_arguments(parser: argparse.ArgumentParser, frames: int | None) -> None:
     """Options that choose labelled test frames. frames: default number, None for the whole test split."""
-    parser.add_argument("--dataset", choices=DATASET_NAMES, help="test data (default: the model card's data set)")
+    parser.add_argument(
+        "--dataset", metavar=DATASET_METAVAR, help="test data, or a file of yours (default: the model card's data set)"
+    )
     parser.add_argument(
         "--input", help="frames from a .npy file instead: uint8 [N, C, H, W] or [N, T, C, H, W]; gives no accuracy"
     )

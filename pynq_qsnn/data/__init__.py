@@ -6,13 +6,22 @@
 from ..errors import ConfigError
 from .types import DataCard, ImageDataset
 
-__all__ = ["DATASET_NAMES", "DataCard", "ImageDataset", "load_dataset"]
+__all__ = ["DATASET_METAVAR", "DATASET_NAMES", "DataCard", "ImageDataset", "dataset_name", "load_dataset"]
 
 DATASET_NAMES = ("digits", "cifar10")
+ARRAYS_SUFFIX = ".npz"
+DATASET_METAVAR = f"{{{','.join(DATASET_NAMES)},FILE{ARRAYS_SUFFIX}}}"
+
+
+def dataset_name(text: str) -> str:
+    """``text`` if it names a data set: one of DATASET_NAMES, or a file of images of your own. Raises ConfigError."""
+    if text in DATASET_NAMES or text.endswith(ARRAYS_SUFFIX):
+        return text
+    raise ConfigError(f"unknown data set {text!r}; known: {', '.join(DATASET_NAMES)}, or an {ARRAYS_SUFFIX} file")
 
 
 def load_dataset(name: str, split: str) -> ImageDataset:
-    """Load one split ("train" or "test") of a data set by name.
+    """Load one split ("train" or "test") of a data set by name, or of an .npz file (:mod:`pynq_qsnn.data.arrays`).
 
     Raises ConfigError for an unknown name or split, DataError when the data cannot be had or is damaged.
     """
@@ -26,4 +35,6 @@ def load_dataset(name: str, split: str) -> ImageDataset:
         from .cifar import load_cifar10
 
         return load_cifar10(split)
-    raise ConfigError(f"unknown data set {name!r}; known: {', '.join(DATASET_NAMES)}")
+    from .arrays import load_arrays
+
+    return load_arrays(dataset_name(name), split)

@@ -5,7 +5,7 @@ import dataclasses
 import shlex
 from dataclasses import dataclass
 
-from ..data import DATASET_NAMES
+from ..data import DATASET_METAVAR, dataset_name
 from ..errors import ConfigError
 
 MODEL_NAMES = ("digits_small", "cifar_small", "cifar_resnet_small")
@@ -54,7 +54,7 @@ class TrainConfig:
             if not good:
                 raise ConfigError(message)
 
-        need(self.dataset in DATASET_NAMES, f"dataset must be one of {DATASET_NAMES}, not {self.dataset!r}")
+        dataset_name(self.dataset)
         need(self.model in MODEL_NAMES, f"model must be one of {MODEL_NAMES}, not {self.model!r}")
         need(self.weight_bits in (1, 2, 4, 8), f"weight_bits must be 1, 2, 4 or 8, not {self.weight_bits}")
         need(self.spike_bits in (1, 2, 4, 8), f"spike_bits must be 1, 2, 4 or 8, not {self.spike_bits}")
@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--output-dir", required=True, help="folder for config.json, metrics.csv and result.json")
     add("--checkpoint-dir", "folder for checkpoints; None is the output folder")
-    add("--dataset", "data set", choices=DATASET_NAMES)
+    add("--dataset", "data set, or a file of your own images", metavar=DATASET_METAVAR)
     add("--model", "architecture", choices=MODEL_NAMES)
     add("--weight-bits", "bits of a weight (first and last layer keep 8)", type=int, choices=(1, 2, 4, 8))
     add("--spike-bits", "bits of a spike", type=int, choices=(1, 2, 4, 8))

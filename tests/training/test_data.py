@@ -144,3 +144,66 @@ def test_atomic_file_leaves_nothing_after_an_error(tmp_path):
         stream.write(b"half")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+def own_images(path, **changes):
+    """An .npz file of 1-channel 4x4 images in three classes."""
+    generator = np.random.default_rng(0)
+    arrays = {
+        "train_images": generator.integers(0, 256, (9, 1, 4, 4), np.uint8),
+        "train_labels": np.arange(9, dtype=np.uint8) % 3,
+        "test_images": generator.integers(0, 256, (3, 1, 4, 4), np.uint8),
+        "test_labels": np.arange(3),
+        **changes,
+    }
+    np.savez_compressed(path, **{name: array for name, array in arrays.items() if array is not None})
+    return str(path)
+
+
+def test_own_images_come_from_one_file(tmp_path):
+    name = own_images(tmp_path / "own.npz", class_names=np.array(["a", "b", "c"]), licence=np.array("CC0"))
+    train, test = load_dataset(name, "train"), load_dataset(name, "test")
+    assert (len(train), len(test), train.labels.dtype) == (9, 3, np.int64)
+    assert train.class_names == ("a", "b", "c") and test.card.licence == "CC0"
+    assert "SHA-256" in test.card.source and test.card.name == name
+    unnamed = own_images(tmp_path / "unnamed.npz", test_labels=np.array([0, 1, 4]))
+    assert load_dataset(unnamed, "train").class_names == ("0", "1", "2", "3", "4")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"test_labels": None}, "has no test_labels"),
+        ({"train_labels": np.zeros(9, np.float32)}, "train_labels is float32, must be whole numbers"),
+        ({"test_images": np.zeros((3, 1, 8, 8), np.uint8)}, "make them one size"),
+        ({"train_images": np.zeros((9, 1, 4, 4), np.float32)}, "must be uint8"),
+        ({"class_names": np.array(["a"])}, "labels must lie in 0..0"),
+        ({"class_names": np.array([{}])}, "not an .npz file of plain arrays"),  # a pickle inside
+    ],
+)
+def test_bad_own_images_are_refused(tmp_path, changes, message):
+    name = own_images(tmp_path / "own.npz", **changes)
+    with pytest.raises(DataError, match=message):
+        load_dataset(name, "train")
+
+
+def test_a_missing_or_damaged_file_of_own_images(tmp_path):
+    with pytest.raises(DataError, match="no file"):
+        load_dataset(str(tmp_path / "absent.npz"), "test")
+    (tmp_path / "text.npz").write_text("no zip")
+    with pytest.raises(DataError, match="not an .npz file"):
+        load_dataset(str(tmp_path / "text.npz"), "test")
+    np.save(tmp_path / "single.npy", np.zeros(3))
+    (tmp_path / "single.npy").rename(tmp_path / "single.npz")
+    with pytest.raises(DataError, match="not an .npz file"):
+        load_dataset(str(tmp_path / "single.npz"), "test")
+
+
+def test_training_on_own_images_reaches_the_integer_network(tmp_path):
+    pytest.importorskip("torch")
+    from pynq_qsnn.cli import main
+
+    name = own_images(tmp_path / "own.npz")
+    assert main(["train", "--output-dir", str(tmp_path / "run"), "--dataset", name, "--epochs", "2"]) == 0
+    assert main(["export", str(tmp_path / "run"), "-o", str(tmp_path / "own.qsnn")]) == 0
+    assert main(["simulate", str(tmp_path / "own.qsnn")]) == 0
