@@ -36,7 +36,7 @@ PYNQ_MODULES = ("emulator", *(f"runtime.{name}" for name in DRIVER))
 
 # Package-internal imports that docs/architecture.md allows, lazy ones inside functions included. A name allows its
 # submodules; the longest matching key decides; a module may always import its own subpackage.
-FOUNDATION = ("errors", "paths", "files", "hwspec")
+FOUNDATION = ("errors", "paths", "files", "progress", "hwspec")
 EXECUTABLE = (*FOUNDATION, "container", "neuron", "network", "packing", "program", "reference")
 MAY_IMPORT = {
     "": (),
@@ -51,12 +51,14 @@ MAY_IMPORT = {
     "packing": (*FOUNDATION, "network"),
     "program": (*FOUNDATION, "container", "network", "packing"),
     "prediction": ("hwspec",),
+    "plots": (*FOUNDATION, "container", "network", "neuron"),
+    "progress": (),
     "resources": ("hwspec", "paths"),
     "reference": (*FOUNDATION, "network", "neuron", "packing"),
     "benchmark_networks": (*FOUNDATION, "network", "neuron", "runtime.simulator"),
     "compiler": (*FOUNDATION, "network", "neuron", "packing", "prediction", "program"),
     "paper": (*FOUNDATION, "benchmark_networks", "compiler", "program", "runtime.csim", "runtime.cycles"),
-    "data": ("errors", "files"),
+    "data": ("errors", "files", "progress"),
     "runtime": EXECUTABLE,
     "runtime.driver": (*EXECUTABLE, "emulator", ""),  # the package itself: its version
     "runtime.locate": (*EXECUTABLE, "emulator"),  # where there is no board

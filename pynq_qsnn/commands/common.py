@@ -24,6 +24,7 @@ from ..files import atomic_file
 from ..network import Network
 from ..packing import check_frames
 from ..program import Program
+from ..progress import bar_file
 
 
 def open_network(path: str | Path) -> Network:
@@ -105,7 +106,7 @@ def progress(items, total: int, unit: str):
         from tqdm import tqdm
     except ModuleNotFoundError:
         return items
-    return tqdm(items, total=total, unit=unit, leave=False)
+    return tqdm(items, total=total, unit=unit, leave=False, file=bar_file())
 
 
 def accuracy_percent(logits: np.ndarray, labels: np.ndarray | None) -> float | None:

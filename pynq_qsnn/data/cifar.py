@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..files import atomic_file, cache_dir
+from ..progress import bar_file
 from .types import DataCard, ImageDataset
 
 DATA_VARIABLE = "PYNQ_QSNN_DATA"
@@ -64,7 +65,7 @@ def download_archive(url: str = ARCHIVE_URL, md5: str = ARCHIVE_MD5) -> Path:
     try:
         with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_S) as reply, atomic_file(target) as stream:
             total = int(reply.headers.get("Content-Length") or 0) or None
-            with tqdm(total=total, unit="B", unit_scale=True, desc=target.name) as bar:
+            with tqdm(total=total, unit="B", unit_scale=True, desc=target.name, file=bar_file()) as bar:
                 while chunk := reply.read(1 << 16):
                     stream.write(chunk)
                     digest.update(chunk)
@@ -132,7 +133,7 @@ def _decode_parquet(files):
         except (pyarrow.ArrowException, OSError, KeyError) as error:
             raise DataError(f"{file} is not Parquet with columns img{{bytes, path}} and label: {error}") from error
         labels.append(table.column("label").to_numpy().astype(np.int64))
-        for index, content in enumerate(tqdm(encoded, desc=f"decode {file.name}", leave=False)):
+        for index, content in enumerate(tqdm(encoded, desc=f"decode {file.name}", leave=False, file=bar_file())):
             try:
                 pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
             except (UnidentifiedImageError, OSError, TypeError) as error:

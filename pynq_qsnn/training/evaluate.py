@@ -6,6 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import ConfigError
+from ..progress import bar_file
 from .check import IntegerForward
 from .loop import predict_logits
 
@@ -30,7 +31,8 @@ def evaluate(model, network, dataset, executors: dict, independent_frames: int |
     seconds = {"float": time.perf_counter() - start}
     counter = _Comparison(model, network, executors, len(dataset) if independent_frames is None else independent_frames)
     starts = range(0, len(dataset), BATCH)
-    logits = [counter.batch(dataset.images[i : i + BATCH], i) for i in tqdm(starts, "executors", disable=not progress)]
+    bar = tqdm(starts, "executors", disable=not progress, file=bar_file())
+    logits = [counter.batch(dataset.images[i : i + BATCH], i) for i in bar]
     logits = np.concatenate(logits)
     float_class, integer_class = scores.argmax(axis=1), logits.argmax(axis=1)
     return {

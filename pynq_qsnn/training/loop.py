@@ -10,6 +10,7 @@ import io
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tqdm import tqdm
 from ..data import load_dataset
 from ..errors import ConfigError, ModelFileError
 from ..files import atomic_file
+from ..progress import bar_file
 from . import checkpoint
 from .augment import augment_batch, to_unit_range
 from .models import NetworkSpec, build_model
@@ -40,8 +42,17 @@ class TrainResult:
     history: list
 
 
-def train(config: TrainConfig) -> TrainResult:
-    """Run `config` to its last epoch. Raises ConfigError, DataError or ModelFileError on bad input."""
+def print_epoch(row: dict) -> None:
+    """One line an epoch, past a progress bar."""
+    tqdm.write(" ".join(f"{name}={row[name]:.5g}" for name in COLUMNS))
+
+
+def train(config: TrainConfig, on_epoch: Callable[[dict], None] = print_epoch) -> TrainResult:
+    """Run `config` to its last epoch. Raises ConfigError, DataError or ModelFileError on bad input.
+
+    on_epoch: called after each epoch with its row (``COLUMNS`` -> number), when its checkpoint is safe. What it raises
+    ends the run, which ``resume`` then continues.
+    """
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
     train_set, test_set = load_dataset(config.dataset, "train"), load_dataset(config.dataset, "test")
@@ -71,7 +82,7 @@ def train(config: TrainConfig) -> TrainResult:
         _write_csv(output / "metrics.csv", history)
         for name in COLUMNS[1:] if board else ():
             board.add_scalar(name, row[name], row["epoch"])
-        tqdm.write(" ".join(f"{name}={row[name]:.5g}" for name in COLUMNS))
+        on_epoch(row)
     accuracy = history[-1]["test_accuracy"]
     _write_json(output / "result.json", {"test_accuracy": accuracy, "test_images": len(test_set), **history[-1]})
     return TrainResult(model.eval(), accuracy, last, history)
@@ -168,7 +179,7 @@ def _train_epoch(model, optimizer, images, labels, config, epoch):
     batches = [batch for batch in order.split(config.batch_size) if len(batch) > 1]
     warmup, total = round(config.warmup_epochs * len(batches)), config.epochs * len(batches)
     loss_sum, hits, seen, start = 0.0, 0, 0, time.perf_counter()
-    bar = tqdm(batches, desc=f"epoch {epoch + 1}/{config.epochs}", leave=False, mininterval=5)
+    bar = tqdm(batches, desc=f"epoch {epoch + 1}/{config.epochs}", leave=False, mininterval=5, file=bar_file())
     for index, batch in enumerate(bar):
         rate = learning_rate_at(epoch * len(batches) + index, total, warmup, config.learning_rate)
         for group in optimizer.param_groups:

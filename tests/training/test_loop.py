@@ -75,6 +75,22 @@ def test_resume_after_kill_gives_the_same_weights(tmp_path):
     assert all(torch.equal(tensors[name], again[name]) for name in tensors)
 
 
+def test_a_run_that_its_caller_ends_goes_on(tmp_path):
+    rows = []
+
+    def stop_after_two(row):
+        rows.append(row["epoch"])
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    settings = config(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, on_epoch=stop_after_two)
+    assert len(load_checkpoint(tmp_path / "last.safetensors")[1]["history"]) == 2
+    train(dataclasses.replace(settings, resume=True), on_epoch=stop_after_two)
+    assert rows == [1, 2, 3]
+
+
 def test_resume_refuses_other_settings(trained):
     with pytest.raises(ConfigError, match="learning_rate"):
         train(config(trained.checkpoint.parent, learning_rate=1e-3, resume=True))

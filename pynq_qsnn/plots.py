@@ -1,0 +1,79 @@
+"""Pictures of spikes, classes and times that the notebooks share. Axes come from the caller: nothing here needs a
+plotting package to be imported, and NumPy alone computes what is drawn.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .network import Conv2d, Linear, Network
+
+GOOD, BAD, NEUTRAL = "tab:green", "tab:red", "0.4"
+
+
+def firing_rates(network: Network, trace: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Share of non-zero codes, 0..1, of each layer of neurons: name -> float64 [T].
+
+    trace: what ``trace(frames)`` of an executor returns, uint8 [T, N, C, H, W] by name.
+    """
+    names = [layer.name for layer in network.layers if isinstance(layer, (Conv2d, Linear))]
+    return {name: np.array([np.count_nonzero(step) / step.size for step in trace[name]]) for name in names}
+
+
+def confusion_counts(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """int64 [classes, classes]: how often each class (row) was taken for each class (column).
+
+    >>> confusion_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (truth, predicted), 1)
+    return counts
+
+
+def draw_confusion(axis, counts: np.ndarray, class_names) -> None:
+    """Confusion matrix as an image with its numbers; zeros stay empty."""
+    axis.imshow(counts, cmap="Blues")
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            colour = "white" if 2 * count > counts.max() else "black"
+            axis.text(column, row, count, ha="center", va="center", color=colour, fontsize=8)
+    places = range(len(class_names))
+    axis.set_xticks(places, class_names, rotation=45 if max(map(len, class_names)) > 2 else 0, ha="right")
+    axis.set_yticks(places, class_names)
+
+
+def draw_spike_map(axis, codes: np.ndarray, s_max: int) -> None:
+    """Codes of one channel at one step, uint8 [H, W]: dark where no spike is, bright at ``s_max``."""
+    axis.imshow(codes, cmap="magma", vmin=0, vmax=s_max)
+    axis.set(xticks=[], yticks=[])
+
+
+def draw_rates(axis, rates: dict[str, np.ndarray], highest: float = 1.0) -> None:
+    """:func:`firing_rates` as a table of colours, a row for a layer, a column for a step; ``highest``: full colour."""
+    table = 100 * np.stack(list(rates.values()))
+    axis.imshow(table, cmap="viridis", vmin=0, vmax=100 * highest, aspect="auto")
+    for (row, column), percent in np.ndenumerate(table):
+        axis.text(column, row, f"{percent:.0f} %", ha="center", va="center", color="white", fontsize=8)
+    axis.set_yticks(range(len(rates)), rates)
+    axis.set_xticks(range(table.shape[1]))
+    axis.set_xlabel("step")
+
+
+def draw_frame(axis, frame: np.ndarray, title: str = "", good: bool | None = None) -> None:
+    """One image uint8 [C, H, W], grey or colour; the title is green where ``good``, red where not, grey for None."""
+    picture = frame[0] if len(frame) == 1 else frame.transpose(1, 2, 0)
+    axis.clear()
+    axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
+    axis.set_title(title, fontsize=8, color=NEUTRAL if good is None else GOOD if good else BAD)
+    axis.axis("off")
+
+
+def draw_latencies(axis, milliseconds: np.ndarray) -> None:
+    """Histogram of latencies [N] with their 50th and 99th percentile."""
+    axis.hist(milliseconds, bins=30, color="tab:blue")
+    for share, style in ((50, "-"), (99, "--")):
+        value = float(np.percentile(milliseconds, share))
+        axis.axvline(value, color="black", linestyle=style, label=f"p{share}: {value:.3g} ms")
+    axis.set(xlabel="milliseconds", ylabel="frames")
+    axis.legend(fontsize=8)

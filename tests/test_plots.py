@@ -1,0 +1,78 @@
+"""What the notebooks draw: the numbers behind the pictures, and that each picture shows them."""
+
+import numpy as np
+import pytest
+from board.tiny_networks import image_network
+
+from pynq_qsnn import plots
+from pynq_qsnn.network import Conv2d, Linear
+from pynq_qsnn.reference import Reference
+
+
+@pytest.fixture
+def axis():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots()
+    yield axis
+    figure.canvas.draw()  # what cannot be drawn fails here
+    pyplot.close(figure)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return image_network(num_steps=3)
+
+
+@pytest.fixture(scope="module")
+def trace(network):
+    frames = np.random.default_rng(0).integers(0, 256, (4, *network.frame_shape), np.uint8)
+    return Reference().load(network).trace(frames)
+
+
+def test_firing_rates_are_those_of_the_neurons(network, trace):
+    rates = plots.firing_rates(network, trace)
+    assert list(rates) == [layer.name for layer in network.layers if isinstance(layer, (Conv2d, Linear))]
+    for name, rate in rates.items():
+        assert rate.shape == (3,)
+        assert np.allclose(rate, [(trace[name][t] > 0).mean() for t in range(3)])
+        assert 0 < rate.mean() < 1
+
+
+def test_confusion_counts_every_frame():
+    truth, predicted = np.array([0, 1, 2, 2, 2]), np.array([0, 2, 2, 2, 1])
+    counts = plots.confusion_counts(truth, predicted, 4)
+    assert counts.sum() == 5 and counts[2, 2] == 2 and counts[1, 2] == 1 and counts[2, 1] == 1
+    assert counts.shape == (4, 4) and not counts[3].any()
+
+
+def test_confusion_matrix_shows_its_numbers(axis):
+    plots.draw_confusion(axis, np.array([[3, 0], [1, 12]]), ("cat", "dog"))
+    assert [text.get_text() for text in axis.texts] == ["3", "1", "12"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["cat", "dog"]
+
+
+def test_rates_are_written_in_percent(axis):
+    plots.draw_rates(axis, {"a": np.array([0.1, 0.25]), "b": np.array([0.0, 1.0])})
+    assert [text.get_text() for text in axis.texts] == ["10 %", "25 %", "0 %", "100 %"]
+
+
+@pytest.mark.parametrize("good, colour", [(True, plots.GOOD), (False, plots.BAD), (None, plots.NEUTRAL)])
+def test_a_frames_title_tells_right_from_wrong(axis, good, colour):
+    plots.draw_frame(axis, np.zeros((3, 4, 5), np.uint8), "cat", good)
+    assert axis.images[0].get_array().shape == (4, 5, 3)
+    assert axis.title.get_text() == "cat" and axis.title.get_color() == colour
+
+
+def test_grey_frames_and_spike_maps(axis):
+    plots.draw_frame(axis, np.full((1, 4, 5), 7, np.uint8))
+    assert axis.images[0].get_array().shape == (4, 5) and axis.images[0].get_clim() == (0, 255)
+    plots.draw_spike_map(axis, np.zeros((4, 5), np.uint8), s_max=3)
+    assert axis.images[-1].get_clim() == (0, 3)
+
+
+def test_latencies_name_their_percentiles(axis):
+    plots.draw_latencies(axis, np.linspace(1, 2, 101))
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["p50: 1.5 ms", "p99: 1.99 ms"]
