@@ -56,10 +56,10 @@ def add_frame_arguments(parser: argparse.ArgumentParser, frames: int | None) -> 
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
     """--json FILE."""
-    parser.add_argument("--json", metavar="FILE", type=_writable, help="also write the rows to FILE")
+    parser.add_argument("--json", metavar="FILE", type=writable, help="also write the rows to FILE")
 
 
-def _writable(text: str) -> str:
+def writable(text: str) -> str:
     """Refuse before the work, not after it, a file that could not be written."""
     folder = Path(text).absolute().parent
     while not folder.exists():

@@ -65,9 +65,8 @@ def run(args):
     frames, labels = test_frames(args, program.network)
     with open_overlay(args) as overlay:
         overlay.load_model(program)
-        batches = [frames[i : i + args.batch] for i in range(0, len(frames), args.batch)]
-        parts = progress(overlay.stream(batches), total=len(batches), unit="batch")
-        logits = np.concatenate(list(parts))
+        with overlay.stream(frames) as results:
+            logits = np.stack([result.logits for result in progress(results, total=len(frames), unit="frame")])
         layers = overlay.layer_cycles()
         measured = measure_overlay(overlay, frames[: args.batch])
     columns = {"layer": "layer", "opcode": "instruction", "cycles": "cycles", "predicted_cycles": "predicted"}

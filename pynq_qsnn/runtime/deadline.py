@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-SHORTEST_SLEEP_S, LONGEST_SLEEP_S, GROWTH = 10e-6, 1e-3, 1.25
+SHORTEST_SLEEP_S, LONGEST_SLEEP_S, GROWTH = 10e-6, 0.2e-3, 1.25
 
 
 def wait_until(done: Callable[[], bool], seconds: float, clock: Callable[[], float] = time.monotonic) -> bool:

@@ -11,7 +11,8 @@ import atexit
 import time
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,13 @@ from ..program import Program
 from . import clock, measure
 from .buffers import Slot
 from .dma import FrameStream
+from .frame_queue import FrameQueue
 from .ip import QsnnKernel
 from .loading import LoadedModel, read_program
 from .locate import find_bitfile, find_device, find_ip, is_emulated, open_emulated_board
-from .pipeline import INTERRUPTED, run_batches
+from .pipeline import INTERRUPTED, DoubleBuffer
 from .runner import Runner
+from .streaming import ResultStream
 
 MEASURED, EMULATED = "measured (board)", "emulated (cycle model)"
 DMA_TYPE = "xilinx.com:ip:axi_dma:"
@@ -177,31 +180,51 @@ class QsnnOverlay(Overlay):
 
         Raises FrameError before anything is sent; DmaError, DeviceTimeout, DeviceError after the overlay was reset.
         """
-        return next(self.stream([frames]))
+        model, size = self._need_model(), self._batch_size
+        check_frames(frames, model.program.network)
+        self._take_turn()
+        with closing(DoubleBuffer(self._runner, model, self.monotonic)) as buffers:
+            batches = [buffers.put(self.pack(frames[first : first + size])) for first in range(0, len(frames), size)]
+            batches.append(buffers.finish())
+        return np.concatenate([batch.logits for batch in batches if batch is not None])
 
-    def stream(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Logits of each item of ``batches``, in order; at most two batches are in memory.
+    def stream(self, source: Iterable[np.ndarray], queue_frames: int | None = None) -> ResultStream:
+        """Run the frames of ``source`` without a gap; iterate over the results::
 
-        The next batch is packed and copied while the PL works on the one before. Leaving early (close, an exception,
-        Ctrl-C) waits for the batch in the PL and drops it. wait, read_logits, time_log and layer_cycles do not
-        disturb it. Another call on the overlay ends the stream: it then raises DeviceError when it is asked for more.
+            with overlay.stream(source) as results:
+                for result in results:
+                    print(result.index, result.label, result.latency_s)
+            print(results.report())
+
+        source: iterable of single frames, uint8 [C, H, W] ([T, C, H, W] for event frames): an array [N, ...], a
+            generator, or one of :mod:`pynq_qsnn.runtime.sources`. A thread of its own reads it.
+        queue_frames: most frames read ahead, by default four batches; a source is not asked for more.
+
+        While the PL works, frames gather to a batch of up to ``batch_size``, are packed and copied; when it has nothing
+        to do, what is there goes at once. Raises what the source raises and FrameError, both after the results of the
+        frames before; DmaError, DeviceTimeout, DeviceError as :meth:`execute`. wait, read_logits, time_log and
+        layer_cycles do not disturb it; another call on the overlay ends it: it then raises DeviceError.
         """
         model, turn = self._need_model(), self._take_turn()
-        for logits in run_batches(self._runner, model, self._chunks(batches, turn), self._unpack):
-            yield logits
-            self._check_turn(turn)
+        network = model.program.network
+        size = _positive("queue_frames", 4 * self._batch_size if queue_frames is None else queue_frames)
+
+        def check(frame: np.ndarray) -> np.ndarray:
+            return check_frames(frame[None] if isinstance(frame, np.ndarray) else frame, network)[0]
+
+        return ResultStream(
+            DoubleBuffer(self._runner, model, self.monotonic),
+            lambda: FrameQueue(source, size, check, self.monotonic),
+            self.pack,
+            lambda: self._check_turn(turn),
+            self._batch_size,
+            self.method,
+            self.clock_mhz,
+        )
 
     def _check_turn(self, turn: object) -> None:
         if self._turn is not turn:
             raise DeviceError(INTERRUPTED)
-
-    def _chunks(self, batches: Iterable[np.ndarray], turn: object) -> Iterator[tuple[np.ndarray, bool]]:
-        for frames in batches:
-            self._check_turn(turn)  # the source may have called the overlay
-            check_frames(frames, self.program.network)
-            for first in range(0, len(frames), self._batch_size):
-                last = first + self._batch_size
-                yield self.pack(frames[first:last]), last >= len(frames)
 
     def pack(self, frames: np.ndarray) -> np.ndarray:
         """Frames -> stream beats, uint8 [N, frame_beats, 16]. Raises FrameError."""

@@ -2,56 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import DeviceError
+from ..packing import unpack_results
 from .buffers import Slot
+from .cycles import call_cycles
 from .loading import LoadedModel
 from .runner import Runner
 
 INTERRUPTED = "another call ran while this stream was open: finish or close() the stream first"
 
 
-def run_batches(
-    runner: Runner,
-    model: LoadedModel,
-    chunks: Iterable[tuple[np.ndarray, bool]],
-    unpack: Callable[[Slot], np.ndarray],
-) -> Iterator[np.ndarray]:
-    """Run packed chunks in order and yield the concatenated results of each item.
+@dataclass(frozen=True)
+class FinishedBatch:
+    """logits: int32 [N, classes].  cycles: first instruction's start to last one's end, by the kernel's counter.
 
-    chunks: (packed frames, whether they end their item).
-    However the generator ends, the batch in the PL is waited for and dropped. Others may wait for it too; raises
-    DeviceError when its results are gone.
+    started_s, finished_s: when the kernel was started, and when its end was seen.  tag: as given to ``put``.
     """
-    parts: list[np.ndarray] = []
-    running: Slot | None = None
-    running_ends, started = False, None
 
-    def finish() -> None:
-        runner.wait()
-        if runner.finished is not running or runner.calls != started:
+    logits: np.ndarray
+    cycles: int
+    started_s: float
+    finished_s: float
+    tag: object
+
+
+class DoubleBuffer:
+    """Runs batches one after the other on both slots of a model. Others may wait for a batch of its; none is lost.
+
+    clock: monotonic seconds.
+    """
+
+    def __init__(self, runner: Runner, model: LoadedModel, clock: Callable[[], float]):
+        self._runner, self._model, self._clock = runner, model, clock
+        self._slot: Slot | None = None
+        self._number, self._started_s, self._tag = 0, 0.0, None
+
+    @property
+    def pending(self) -> bool:
+        """A batch was started whose results have not been returned yet."""
+        return self._slot is not None
+
+    @property
+    def busy(self) -> bool:
+        """The PL works on it: waiting for it now would take time."""
+        return self.pending and self._runner.busy
+
+    def put(self, packed: np.ndarray, tag: object = None) -> FinishedBatch | None:
+        """Start packed frames, uint8 [N, frame_beats, 16], after the batch before; returns that one, if any.
+
+        Raises what :meth:`Runner.start` and :meth:`Runner.wait` raise; DeviceError when another call has run since.
+        """
+        first, second = self._model.slots
+        slot = second if self._slot is first else first
+        slot.fill(packed)
+        before = self._wait()
+        self._slot, self._tag = slot, tag
+        self._started_s = self._clock()
+        self._number = self._runner.start(slot, self._model)
+        return before and _collect(*before)
+
+    def finish(self) -> FinishedBatch | None:
+        """Wait for the last batch and return it; None without one."""
+        before = self._wait()
+        return before and _collect(*before)
+
+    def _wait(self) -> tuple | None:
+        if self._slot is None:
+            return None
+        self._runner.wait()
+        if self._runner.finished is not self._slot or self._runner.calls != self._number:
             raise DeviceError(INTERRUPTED)
+        slot, self._slot = self._slot, None
+        return slot, self._started_s, self._clock(), self._tag
 
-    try:
-        for packed, ends in chunks:
-            slot = model.slots[1] if running is model.slots[0] else model.slots[0]
-            slot.fill(packed)
-            if running is not None:
-                finish()
-            finished, running = running, slot
-            started = runner.start(slot, model)
-            if finished is not None:
-                parts.append(unpack(finished))
-                if running_ends:
-                    yield np.concatenate(parts)
-                    parts = []
-            running_ends = ends
-        if running is not None:
-            finish()
-            yield np.concatenate([*parts, unpack(running)])
-    finally:
-        if runner.calls == started:  # a generator may be finalized late, while another call's batch runs
-            runner.wait()
+    def close(self) -> None:
+        """Wait for a batch of this object that is still in the PL, and drop it."""
+        self._slot = None
+        if self._runner.calls == self._number:  # else another call's batch runs
+            self._runner.wait()
+
+
+def _collect(slot: Slot, started_s: float, finished_s: float, tag: object) -> FinishedBatch:
+    logits = unpack_results(slot.take_results(), slot.program.network)
+    return FinishedBatch(logits, call_cycles(slot.take_log()), started_s, finished_s, tag)

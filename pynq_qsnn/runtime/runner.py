@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from ..errors import CapacityError, ConfigError, DeviceError, DeviceTimeout, SpecMismatch
+from ..errors import CapacityError, ConfigError, DeviceError, DeviceTimeout, DmaError, SpecMismatch
 from ..hwspec import STATUS
 from ..packing import WORD_BYTES
 from ..program import Program
@@ -16,13 +16,15 @@ from .ip import QsnnKernel
 from .loading import LoadedModel
 from .status import describe_status
 
+RESULTS_TIMEOUT_S = 0.1  # the last results are on their way to memory when the kernel is done
+
 
 class Runner:
     """Kernel and DMA together.
 
     reload: loads the bitstream again and restores its clock.  clock: monotonic seconds.
-    timeout_s: deadline of one batch.  running, finished: buffers of the batch in the PL, and of the last good one.
-    calls: batches started so far.
+    timeout_s: deadline of one batch, from its start.  calls: batches started so far.
+    running, finished: buffers of the batch in the PL, and of the last good one.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Runner:
         self.running: Slot | None = None
         self.finished: Slot | None = None
         self.calls = 0
+        self._deadline = 0.0
 
     def check_batch_size(self, program: Program, batch_size: int) -> None:
         """Raise ConfigError when a batch does not fit one DMA transfer, CapacityError when not even a frame does."""
@@ -92,9 +95,23 @@ class Runner:
         except BaseException:
             self.recover()
             raise
-        self.running = slot
+        self.running, self._deadline = slot, self._clock() + self.timeout_s
         self.calls += 1
         return self.calls
+
+    @property
+    def busy(self) -> bool:
+        """A batch is running that has neither ended, failed nor passed its deadline: :meth:`wait` would wait."""
+        if self.running is None or self._clock() >= self._deadline:
+            return False
+        try:
+            return not self._call_ended()
+        except DmaError:  # wait() raises it, and recovers
+            return False
+
+    def _call_ended(self) -> bool:
+        self.stream.check()
+        return self.kernel.done
 
     def wait(self) -> None:
         """Wait for the batch that is running, if any; it is then ``finished``.
@@ -112,14 +129,10 @@ class Runner:
         self.running, self.finished = None, slot
 
     def _finish(self, slot: Slot) -> None:
-        def call_ended() -> bool:
-            self.stream.check()
-            return self.kernel.done
-
-        in_time = wait_until(call_ended, self.timeout_s, self._clock)
+        in_time = wait_until(self._call_ended, self._deadline - self._clock(), self._clock)
         if in_time:
             self._check_status(slot.program)
-            in_time = wait_until(self.stream.received_all, self.timeout_s, self._clock)
+            in_time = wait_until(self.stream.received_all, RESULTS_TIMEOUT_S, self._clock)
         if not in_time:
             state = "idle" if self.kernel.idle else "busy"
             raise DeviceTimeout(
