@@ -9,7 +9,7 @@ import sys
 from . import __version__
 from .errors import QsnnError
 
-COMMANDS = ("train", "export", "compile", "simulate", "run", "stream", "bench", "info", "doctor")
+COMMANDS = ("train", "export", "compile", "simulate", "run", "stream", "bench", "info", "emulate", "doctor")
 EPILOG = """\
 the usual way, from nothing to frames per second:
   pynq-qsnn doctor                                             what this machine has, and what to type where it lacks

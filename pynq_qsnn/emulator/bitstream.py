@@ -6,6 +6,7 @@ import hashlib
 import struct
 from pathlib import Path
 
+from ..files import atomic_file
 from ..hwspec import HardwareConfig
 from .hwh import hand_off
 
@@ -36,12 +37,19 @@ def write_overlay(folder: Path, config: HardwareConfig) -> Path:
     """Write qsnn_NAME_emulated.bit and .hwh into ``folder``; returns the path of the .bit."""
     hwh = hand_off(config)
     bit = folder / f"qsnn_{config.name}_emulated.bit"
-    bit.with_suffix(".hwh").write_text(hwh)
-    bit.write_bytes(bit_file(config, hwh))
+    for path, content in ((bit.with_suffix(".hwh"), hwh.encode()), (bit, bit_file(config, hwh))):
+        with atomic_file(path) as stream:
+            stream.write(content)
     return bit
 
 
-def check_firmware(binary: bytes) -> None:
-    """Raise ValueError unless ``binary`` is what bit2bin makes of a bitstream: byte-swapped, with the sync word."""
+def check_firmware(binary: bytes, config: HardwareConfig) -> None:
+    """Raise ValueError unless ``binary`` is what bit2bin makes of the emulated bitstream of ``config``."""
     if SYNC_WORD[::-1] not in binary[:256]:
         raise ValueError("firmware refused: no byte-swapped sync word, so this is not the .bin form of a bitstream")
+    words = memoryview(binary)[: len(binary) // 4 * 4].cast("I").tolist()
+    if hwh_hash(hand_off(config)) not in b"".join(word.to_bytes(4, "big") for word in words):
+        raise ValueError(
+            f"firmware refused: not the emulated bitstream of overlay {config.name!r} ({config.fingerprint[:16]}). The "
+            "emulated board runs no real circuits; give it and its client the same release and --config"
+        )

@@ -26,6 +26,7 @@ from .ps import (
 
 NAME = "KV260 (emulated)"
 FIRMWARE = "/lib/firmware"
+TIME_FILE = "/run/emulated_board/monotonic"  # a remote client's only way to the board's time
 
 
 class Board:
@@ -52,7 +53,9 @@ class Board:
         self.power = PowerModel(lambda: self.kernel is not None and self.kernel.running)
         self.files = Files(
             {
+                "/proc/version": b"Linux version 5.15.0 (emulated) aarch64\n",
                 "/proc/device-tree/chosen/pynq_board": NAME.encode() + b"\0",
+                TIME_FILE: lambda: b"%.9f\n" % self.time.now(),
                 "/proc/meminfo": self._memory_info,
                 f"{FPGA_MANAGER}/state": b"unknown\n",
                 f"{FPGA_MANAGER}/flags": b"0\n",
@@ -76,8 +79,11 @@ class Board:
                 self.kernel.notify()
 
     def load_firmware(self, name: str, binary: bytes) -> None:
-        """What the FPGA manager does with a file name: check the file, replace the programmable logic."""
-        check_firmware(binary)
+        """What the FPGA manager does with a file name: check the file, replace the programmable logic.
+
+        Raises ValueError for a file that is no bitstream, or not of this board's overlay.
+        """
+        check_firmware(binary, self.config)
         self.unload()
         with self.lock:
             self.files.write(f"{FIRMWARE}/{name}", binary)

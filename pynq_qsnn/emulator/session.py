@@ -70,15 +70,15 @@ def open_board(
             overlay.load_model("digits.qprog")
     """
     config = config or load_config()
-    if make_simulation is None:
-        from ..runtime.csim import KernelSimulation, build_library
+    return OpenBoard(config, make_simulation or hls_simulation(config), cma_bytes)
 
-        library = build_library(config=config)
 
-        def make_simulation():
-            return KernelSimulation(config, library)
+def hls_simulation(config: HardwareConfig) -> Callable[[], object]:
+    """What makes the simulated kernel of ``config`` from the HLS sources. Raises ToolMissing without a compiler."""
+    from ..runtime.csim import KernelSimulation, build_library
 
-    return OpenBoard(config, make_simulation, cma_bytes)
+    library = build_library(config=config)
+    return lambda: KernelSimulation(config, library)
 
 
 def _forget_clocks() -> None:
