@@ -118,19 +118,6 @@ def test_a_program_for_another_overlay_needs_its_config(trained, tmp_path, capsy
     assert "overlay kv260: expected fingerprint" in capsys.readouterr().err
 
 
-def test_doctor_reports_every_line(tmp_path, capsys):
-    status = cli("doctor", "--json", tmp_path / "doctor.json")
-    checks = json.loads((tmp_path / "doctor.json").read_text())
-    assert status == (1 if any(not c["good"] and not c["optional"] for c in checks) else 0)
-    assert {"Python", "numpy < 2", "C++ compiler"} <= {c["name"] for c in checks}
-
-
-def test_doctor_finds_a_missing_compiler(monkeypatch, capsys):
-    monkeypatch.setenv("PATH", "/nowhere")
-    assert cli("doctor") == 1
-    assert "apt-get install g++" in capsys.readouterr().out
-
-
 def test_json_goes_into_a_new_folder_and_an_impossible_one_is_refused_first(trained, capsys):
     assert cli("simulate", trained / "digits.qsnn", "--json", trained / "new" / "folder" / "row.json") == 0
     assert (trained / "new" / "folder" / "row.json").exists()

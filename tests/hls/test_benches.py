@@ -103,7 +103,7 @@ def test_one_list_of_releases():
     ]
     assert len(lists[0]) == 1 and lists[0] == lists[1]
     releases = lists[0][0].split()
-    for document in ("README.md", "hls/README.md", "pynq_qsnn/doctor.py"):
+    for document in ("README.md", "hls/README.md", "pynq_qsnn/doctor/overlay.py"):
         named = re.findall(r"(20\d\d\.\d) - (20\d\d\.\d)", (root / document).read_text())
         assert set(named) == {(releases[0], releases[-1])}, document
 
