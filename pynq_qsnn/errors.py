@@ -56,6 +56,10 @@ class DeviceTimeout(DeviceError, TimeoutError):
     """The overlay or its DMA did not finish before the deadline."""
 
 
+class BoardUnreachable(DeviceError, ConnectionError):
+    """The connection to a remote board failed or was lost."""
+
+
 class DmaError(DeviceError):
     """The AXI DMA halted with an error bit set."""
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import DeviceMemoryError
+from ..errors import BoardUnreachable, DeviceError, DeviceMemoryError
 from ..hwspec import LOG_ENTRY, record_words
 from ..packing import WORD_BYTES
 from ..program import Program
+from .connection import board_errors
 
 LOG_ENTRY_BYTES = record_words(LOG_ENTRY) * WORD_BYTES
 
@@ -18,10 +20,13 @@ LOG_ENTRY_BYTES = record_words(LOG_ENTRY) * WORD_BYTES
 def allocate(device, shape: tuple[int, ...], purpose: str) -> np.ndarray:
     """uint8 buffer in contiguous device memory. Raises DeviceMemoryError with its purpose, bytes asked and left."""
     try:
-        buffer = device.allocate(shape, np.uint8)
-        if not buffer.physical_address:  # some allocators notice only here that there is no memory
-            raise MemoryError("no physical address")
+        with board_errors:
+            buffer = device.allocate(shape, np.uint8)
+            if not buffer.physical_address:  # some allocators notice only here that there is no memory
+                raise MemoryError("no physical address")
         return buffer
+    except BoardUnreachable:
+        raise
     except (MemoryError, RuntimeError, OSError) as error:
         left = cma_free_bytes(device)
         known = "an unknown number of" if left is None else left
@@ -31,12 +36,25 @@ def allocate(device, shape: tuple[int, ...], purpose: str) -> np.ndarray:
         ) from error
 
 
+@board_errors
+def address_of(buffer) -> int:
+    """Physical address of a device buffer. A remote board is asked for it each time: keep it."""
+    return int(buffer.physical_address)
+
+
+def free(buffer) -> None:
+    """Give a buffer's memory back; where the board is gone, so is its memory."""
+    with suppress(BoardUnreachable), board_errors:
+        buffer.freebuffer()
+
+
 def cma_free_bytes(device) -> int | None:
     """Bytes of contiguous memory left, by the kernel's account; None where it is not told."""
     path = "/proc/meminfo"
     try:
-        text = device.read_file(path).decode() if hasattr(device, "read_file") else Path(path).read_text()
-    except OSError:
+        with board_errors:
+            text = device.read_file(path).decode() if hasattr(device, "read_file") else Path(path).read_text()
+    except (OSError, DeviceError):
         return None
     match = re.search(r"CmaFree:\s*(\d+) kB", text)
     return int(match[1]) << 10 if match else None
@@ -63,6 +81,7 @@ class Slot:
             self.free()
             raise
         self.frames, self.results, self.log = self._buffers
+        self.log_address = address_of(self.log)
 
     def fill(self, packed: np.ndarray) -> None:
         """Copy packed frames, uint8 [N, frame_beats, 16]."""
@@ -84,6 +103,12 @@ class Slot:
         """Bytes expected back."""
         return self.count * self.program.result_beats * WORD_BYTES
 
+    @board_errors
+    def read_back(self) -> None:
+        """Fetch results and time log of the finished batch from device memory."""
+        self.results.invalidate()
+        self.log.invalidate()
+
     def take_results(self) -> np.ndarray:
         """Results of the finished batch, uint8 [count, result_beats, 16], copied out of the device buffer."""
         beats = np.array(self.results[: self.count], np.uint8, subok=False)
@@ -97,4 +122,4 @@ class Slot:
     def free(self) -> None:
         """Give the memory back."""
         while self._buffers:
-            self._buffers.pop().freebuffer()
+            free(self._buffers.pop())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pynq.ps import Clocks
 
 from ..errors import ConfigError, DeviceError
+from .connection import board_errors
 
 IOPLL_MHZ = 1500
 TOLERANCE = 1e-3  # Vivado's figures are off by 1e-5 for the same reason as pynq's
@@ -12,8 +13,19 @@ CRYSTAL_MHZ, CRYSTAL_OF_PYNQ_MHZ = 100 / 3, 33.333
 COMMON_MHZ = (100, 125, 150, 187.5, 250, 300)
 
 
-def read_mhz() -> float:
+def use(device) -> None:
+    """Make pynq's Clocks that of ``device``: it keeps the registers of the first device for ever."""
+    if hasattr(Clocks, "_real_instance"):
+        del Clocks._real_instance
+    if hasattr(Clocks, "device"):  # pynq 3.0.1 has none, and takes the active device
+        Clocks.device = device
+
+
+@board_errors
+def read_mhz(device) -> float:
     """Frequency of PL clock 0 by the PS registers."""
+    if getattr(Clocks, "device", device) is not device:
+        use(device)
     return round(Clocks.fclk0_mhz * CRYSTAL_MHZ / CRYSTAL_OF_PYNQ_MHZ, 3)
 
 
@@ -38,8 +50,9 @@ def apply(overlay, fclk_mhz: float | None) -> None:
         if IOPLL_MHZ % wanted:
             exact = ", ".join(f"{mhz:g}" for mhz in COMMON_MHZ if mhz <= rated * (1 + TOLERANCE))
             raise ConfigError(f"fclk_mhz is {fclk_mhz}, not an exact division of {IOPLL_MHZ} MHz; use one of {exact}")
-        Clocks.fclk0_mhz = wanted
-    found = read_mhz()
+        with board_errors:
+            Clocks.fclk0_mhz = wanted
+    found = read_mhz(overlay.device)
     if abs(found - wanted) > TOLERANCE * wanted:
         raise DeviceError(
             f"the PL clock runs at {found:g} MHz, {wanted:g} MHz was set. If {wanted:g} is no exact division of the "

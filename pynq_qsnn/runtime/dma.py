@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..errors import DeviceTimeout, DmaError
+from ..errors import BoardUnreachable, DeviceTimeout, DmaError
+from .connection import board_errors
 from .deadline import wait_until
 from .registers import Registers
 
@@ -45,7 +46,10 @@ class FrameStream:
                 f"a {name} transfer of {length} bytes: the DMA takes 1..{self.max_bytes}; use a smaller batch_size"
             )
         try:
-            channel.transfer(buffer, nbytes=length)
+            with board_errors:
+                channel.transfer(buffer, nbytes=length)
+        except BoardUnreachable:
+            raise
         except RuntimeError as error:
             raise DmaError(f"{name}: {error} ({self.describe()})") from error
         # pynq 3.0.1 keeps the last buffer of a channel alive for ever; buffers here are owned by the driver
@@ -99,7 +103,8 @@ class FrameStream:
             # pynq's start() polls without end, so it is called only where the channel is known to run
             self._registers.write(f"{name}_DMACR", RUN)
             self._wait(f"{name}_DMASR", HALTED, "start")
-            channel.start()
+            with board_errors:
+                channel.start()
             channel._active_buffer = None
         self._started.clear()
 

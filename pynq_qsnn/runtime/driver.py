@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import atexit
-import time
 import warnings
 import weakref
 from collections.abc import Iterable
@@ -24,12 +23,14 @@ from ..packing import check_frames, pack_frames, unpack_results
 from ..program import Program
 from . import clock, measure
 from .buffers import Slot
+from .connection import board_errors
 from .dma import FrameStream
 from .frame_queue import FrameQueue
 from .ip import QsnnKernel
 from .loading import LoadedModel, read_program
 from .locate import find_bitfile, find_device, find_ip, is_emulated, open_emulated_board
 from .pipeline import INTERRUPTED, DoubleBuffer
+from .remote import active, board_clock, check_loaded, firmware_name, is_remote, pynq_state
 from .runner import Runner
 from .streaming import ResultStream
 
@@ -74,13 +75,14 @@ class QsnnOverlay(Overlay):
         if device is None:
             self._emulated_board = open_emulated_board(bitfile_name, self._config)
             device = self._emulated_board.device
-        self.monotonic = getattr(device, "monotonic", time.monotonic)
+        self.monotonic = board_clock(device)
         try:
-            path = find_bitfile(bitfile_name, device)
-            super().__init__(path, dtbo=dtbo, download=download, ignore_version=ignore_version, device=device)
-            with warnings.catch_warnings():
-                # Without the uio device-tree overlay pynq cannot make Interrupt objects; this driver polls.
-                warnings.filterwarnings("ignore", message="Interrupt .* not created")
+            path = find_bitfile(bitfile_name, device, self._config)
+            clock.use(device)
+            with warnings.catch_warnings(), board_errors, pynq_state(device):
+                # This driver polls: without the uio device-tree overlay, or remotely, there are no interrupts.
+                warnings.filterwarnings("ignore", message="Interrupt")
+                super().__init__(path, dtbo=dtbo, download=download, ignore_version=ignore_version, device=device)
                 kernel = find_ip(self, QsnnKernel.bindto[0].rpartition(":")[0])
                 stream = FrameStream(find_ip(self, DMA_TYPE), self.monotonic)
             self._runner = Runner(kernel, stream, self._reload, self.monotonic, timeout_s)
@@ -92,6 +94,17 @@ class QsnnOverlay(Overlay):
         # Before the interpreter stops threads and frees memory: a batch may run that an emulated kernel still has to
         # finish, or that the PL still writes into buffers.
         atexit.register(_close_at_exit, weakref.ref(self))
+
+    def download(self, dtbo: str | None = None) -> None:
+        """Load the bitstream, as ``pynq.Overlay`` does. Raises DeviceError when a remote board's does not load."""
+        if not is_remote(self.device):
+            super().download(dtbo)
+            return
+        clock.use(self.device)
+        self.binfile_name = firmware_name(self.bitfile_name)
+        with board_errors, pynq_state(self.device), active(self.device):
+            super().download(dtbo)
+            check_loaded(self.device)
 
     def _reload(self) -> None:
         self.download()
@@ -112,7 +125,7 @@ class QsnnOverlay(Overlay):
     @property
     def clock_mhz(self) -> float:
         """PL clock, read back from the PS registers."""
-        return clock.read_mhz()
+        return clock.read_mhz(self.device)
 
     @property
     def timeout_s(self) -> float:

@@ -10,7 +10,8 @@ from .. import container
 from ..errors import ModelFileError
 from ..packing import WORD_BYTES
 from ..program import Program
-from .buffers import Slot, allocate
+from .buffers import Slot, address_of, allocate, free
+from .connection import board_errors
 
 
 def read_program(model: str | Path | Program) -> Program:
@@ -44,6 +45,7 @@ class LoadedModel:
                 self._buffers[name] = _copy_in(device, data, name)
             if program.spill_words:
                 self._buffers["spill"] = allocate(device, (program.spill_words, WORD_BYTES), "spill memory")
+            self._addresses = {name: address_of(buffer) for name, buffer in self._buffers.items()}
             self.resize(batch_size)
         except BaseException:
             self.free()
@@ -53,7 +55,7 @@ class LoadedModel:
         """The kernel's arguments that say where the program and its memories lie."""
         return {
             "spill": 0,  # of a program without
-            **{name: buffer.physical_address for name, buffer in self._buffers.items()},
+            **self._addresses,
             "num_instructions": self.program.num_instructions,
             "weight_pairs": self.program.weights.shape[1],
             "spill_words": self.program.spill_words,
@@ -78,7 +80,7 @@ class LoadedModel:
         for owner in self.slots:
             owner.free()
         for buffer in self._buffers.values():
-            buffer.freebuffer()
+            free(buffer)
         self.slots, self._buffers = [], {}
 
 
@@ -86,5 +88,6 @@ def _copy_in(device, data: np.ndarray, purpose: str):
     """New device buffer with the contents of ``data`` (uint8 [words, 16]), flushed."""
     buffer = allocate(device, (max(1, len(data)), WORD_BYTES), purpose)
     buffer[: len(data)] = data
-    buffer.flush()
+    with board_errors:
+        buffer.flush()
     return buffer

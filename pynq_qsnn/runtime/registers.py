@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import DeviceError
+from .connection import board_errors
 
 
 class Registers:
@@ -33,21 +34,29 @@ class Registers:
 
     def read(self, name: str) -> int:
         """Value of a 32-bit register."""
-        return int(self._mmio.read(self._offset(name))) & 0xFFFFFFFF
+        return self._read(self._offset(name))
+
+    @board_errors
+    def _read(self, offset: int) -> int:
+        return int(self._mmio.read(offset)) & 0xFFFFFFFF  # a remote pynq 3.1 reads signed numbers
 
     def write(self, name: str, value: int) -> None:
         """Write a 32-bit register. MMIO takes a plain int only, so numpy integers are converted."""
-        self._mmio.write(self._offset(name), int(value) & 0xFFFFFFFF)
+        self._write(self._offset(name), int(value))
+
+    @board_errors
+    def _write(self, offset: int, value: int) -> None:
+        self._mmio.write(offset, value & 0xFFFFFFFF)
 
     def read64(self, name: str) -> int:
         """Value of a 64-bit register, whose owner must be at rest: the halves are two accesses."""
         low, high = self._halves(name)
-        return int(self._mmio.read(high)) << 32 | int(self._mmio.read(low)) & 0xFFFFFFFF
+        return self._read(high) << 32 | self._read(low)
 
     def write64(self, name: str, value: int) -> None:
         """Write a 64-bit register, low half first."""
         for offset, half in zip(self._halves(name), (int(value), int(value) >> 32)):
-            self._mmio.write(offset, half & 0xFFFFFFFF)
+            self._write(offset, half)
 
     def _halves(self, name: str) -> tuple[int, int]:
         # Vitis HLS describes a 64-bit argument as NAME_1 and NAME_2, older releases as one register of 64 bits.

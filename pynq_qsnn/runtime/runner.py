@@ -90,8 +90,7 @@ class Runner:
             entries = len(slot.executions)
             self.stream.receive(slot.results, slot.result_bytes)
             self.stream.send(slot.frames, slot.frame_bytes)
-            log = slot.log.physical_address
-            self.kernel.call(**model.arguments(), log=log, num_frames=slot.count, log_entries=entries)
+            self.kernel.call(**model.arguments(), log=slot.log_address, num_frames=slot.count, log_entries=entries)
         except BaseException:
             self.recover()
             raise
@@ -146,8 +145,7 @@ class Runner:
                 f"the kernel returned {received} bytes for {slot.count} frames, not {slot.result_bytes}. "
                 "The overlay was reset; run the batch again."
             )
-        slot.results.invalidate()
-        slot.log.invalidate()
+        slot.read_back()
 
     def _check_status(self, program: Program) -> None:
         status = self.kernel.output("status")

@@ -225,7 +225,7 @@ def test_a_real_bitstream_is_refused(emulated, tmp_path):
 
 def test_the_emulated_bitstream_is_refused_on_a_real_board(emulated):
     with pytest.raises(DeviceError, match="this is a real board"):
-        locate.find_bitfile(emulated.bitfile, device=object())
+        locate.find_bitfile(emulated.bitfile, Device("real board"), load_config())
 
 
 def test_firmware_must_be_a_bitstream(board):

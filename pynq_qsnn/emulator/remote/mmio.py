@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import grpc
 from pynq.remote import mmio_pb2 as messages
 from pynq.remote import mmio_pb2_grpc
 
 from ..board import Board
 from ..memory import BusError
-from .handles import Handles, logger
+from .handles import Handles, refuse
 
 WORD_BYTES = 4
 
@@ -21,7 +22,7 @@ def _is_signed() -> bool:
 class MmioService(mmio_pb2_grpc.MmioServicer):
     """Always one 32-bit access, whatever length is asked for, as in Xilinx's server.
 
-    Where a real board would hang or crash its server, an error message comes back, which pynq raises as RuntimeError.
+    Where a real board would hang or crash its server, the request fails with what is wrong.
     """
 
     def __init__(self, board: Board):
@@ -35,31 +36,31 @@ class MmioService(mmio_pb2_grpc.MmioServicer):
 
     def read(self, request, context):
         """Read one register."""
-        try:
-            value = self._board.read32(self._address(request, context))
-        except BusError as error:
-            return messages.ReadResponse(msg=_told(error))
+        address = self._address(request, context)
+        value = self._access(context, self._board.read32, address)
         signed = value - (1 << 32) if self._signed and value >> 31 else value
         return messages.ReadResponse(status=True, data=signed)
 
     def write(self, request, context):
         """Write one register: the first four bytes of the data."""
-        try:
-            if len(request.data) < WORD_BYTES:
-                raise BusError(f"{len(request.data)} bytes to write, a register takes {WORD_BYTES}")
-            address = self._address(request, context)
-            self._board.write32(address, int.from_bytes(request.data[:WORD_BYTES], "little"))
-        except BusError as error:
-            return messages.WriteResponse(msg=_told(error))
+        address = self._address(request, context)
+        if len(request.data) < WORD_BYTES:
+            message = f"{len(request.data)} bytes to write, a register takes {WORD_BYTES}"
+            refuse(context, grpc.StatusCode.INVALID_ARGUMENT, message)
+        value = int.from_bytes(request.data[:WORD_BYTES], "little")
+        self._access(context, self._board.write32, address, value)
         return messages.WriteResponse(status=True)
+
+    @staticmethod
+    def _access(context, access, *arguments):
+        try:
+            return access(*arguments)
+        except BusError as error:
+            refuse(context, grpc.StatusCode.FAILED_PRECONDITION, str(error))
 
     def _address(self, request, context) -> int:
         base, length = self.handles.find(request.mmio_id, context)
         if request.offset % WORD_BYTES or request.offset + WORD_BYTES > length:
-            raise BusError(f"offset {request.offset:#x} is not a register of the window {base:#x}+{length:#x}")
+            message = f"offset {request.offset:#x} is no register of the window {base:#x}+{length:#x}"
+            refuse(context, grpc.StatusCode.OUT_OF_RANGE, message)
         return base + request.offset
-
-
-def _told(error: BusError) -> str:
-    logger.warning("register access: %s", error)
-    return str(error)
