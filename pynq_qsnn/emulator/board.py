@@ -12,6 +12,7 @@ from .design import DMA, INTERRUPTS, KERNEL
 from .faults import Faults
 from .hls_kernel import HlsKernel
 from .memory import CMA_BASE, CMA_BYTES, Bus, CmaAllocator, Ddr
+from .power import PowerModel
 from .ps import (
     CRF_APB,
     CRL_APB,
@@ -20,7 +21,6 @@ from .ps import (
     BoardTime,
     ClockRegisters,
     Files,
-    PowerModel,
     RegisterBank,
 )
 
@@ -50,7 +50,7 @@ class Board:
         self.dma: AxiDma | None = None
         self.kernel: HlsKernel | None = None
         self.loads = 0
-        self.power = PowerModel(lambda: self.kernel is not None and self.kernel.running)
+        self.power = PowerModel(self.time)
         self.files = Files(
             {
                 "/proc/version": b"Linux version 5.15.0 (emulated) aarch64\n",

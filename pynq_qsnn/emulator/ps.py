@@ -20,7 +20,6 @@ PORT_WIDTH_BASES = (
 )
 IOPLL_CTRL, RPLL_CTRL, PL0_REF_CTRL = 0x20, 0x30, 0xC0
 BUSY_KEPT = 1 << 16
-HWMON = "/sys/class/hwmon/hwmon0"
 FPGA_MANAGER = "/sys/class/fpga_manager/fpga0"
 
 
@@ -96,6 +95,16 @@ class BoardTime:
                 self._seen = self._work + time.clock_gettime(self._cpu_clock) - self._cpu_before
         return self._seen
 
+    def busy_seconds(self, start_s: float, end_s: float) -> float:
+        """How long calls that have ended ran between two times, as far back as ``busy`` reaches."""
+        total = 0.0
+        with self._lock:
+            for start, end in reversed(self.busy):
+                if end <= start_s:
+                    break
+                total += max(0.0, min(end, end_s) - max(start, start_s))
+        return total
+
     def freeze(self) -> None:
         """The host begins to simulate."""
         with self._lock:
@@ -129,32 +138,6 @@ class BoardTime:
             self._work = self._seen = 0.0
             if modelled_s is not None:
                 self.busy.append((start, start + modelled_s))
-
-
-class PowerModel:
-    """The whole board's input power, a model: idle watts, plus dynamic watts while the kernel runs.
-
-    The two figures are assumptions of the right order, measured on no board.
-    """
-
-    VOLTS = 5.0
-
-    def __init__(self, busy: Callable[[], bool], idle_w: float = 4.2, busy_w: float = 5.6):
-        self._busy, self.idle_w, self.busy_w = busy, idle_w, busy_w
-
-    @property
-    def watts(self) -> float:
-        """Power now."""
-        return self.busy_w if self._busy() else self.idle_w
-
-    def files(self) -> dict[str, Callable[[], bytes]]:
-        """hwmon files of an INA260: mV, mA, and uW in the sensor's steps of 10 mW."""
-        return {
-            f"{HWMON}/name": lambda: b"ina260_u14\n",
-            f"{HWMON}/in1_input": lambda: b"%d\n" % round(self.VOLTS * 1e3),
-            f"{HWMON}/curr1_input": lambda: b"%d\n" % round(self.watts / self.VOLTS * 1e3),
-            f"{HWMON}/power1_input": lambda: b"%d\n" % (int(self.watts * 100) * 10_000),
-        }
 
 
 class Files:
