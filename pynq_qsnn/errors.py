@@ -66,3 +66,30 @@ class DmaError(DeviceError):
 
 class DeviceMemoryError(DeviceError, MemoryError):
     """Contiguous device memory (CMA) is exhausted."""
+
+
+class SensorError(QsnnError, RuntimeError):
+    """The power sensor cannot be read, stopped, or returns what cannot be true."""
+
+
+class SensorMissing(SensorError, FileNotFoundError):
+    """There is no such power sensor."""
+
+
+class BoardsLost(DeviceError):
+    """Every board of an evaluation died or was given up.
+
+    Attribute ``result``: the EvaluationResult so far. Its ``done`` bool [N] says which rows of ``logits`` are right.
+    """
+
+    def __init__(self, result):
+        self.result = result
+        names: dict[str, list[str]] = {}  # by reason: a fault of the set-up is every board's
+        for board in result.boards:
+            names.setdefault(board.reason.rstrip("."), []).append(board.name)
+        reasons = "; ".join(f"{', '.join(boards)}: {reason}" for reason, boards in names.items())
+        ranges = ", ".join(f"{first}..{last - 1}" for first, last in result.done_ranges) or "none"
+        super().__init__(
+            f"no board is left after {int(result.done.sum())} of {len(result.done)} frames. {reasons}. "
+            f"Frames that are done: {ranges}. Bring a board back and run the others again."
+        )

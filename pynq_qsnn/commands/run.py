@@ -36,13 +36,12 @@ def add_arguments(parser):
     add_json_argument(parser)
 
 
-def add_board_arguments(parser):
-    """--bitfile, --emulate, --batch."""
+def add_board_arguments(parser, batch=16):
+    """--bitfile, --emulate, --batch; ``batch`` is the default, None where the command chooses one."""
     parser.add_argument("--bitfile", help="bitstream to load (default: the installed overlay)")
     parser.add_argument("--emulate", action="store_true", help="use the emulated board even where a board is present")
-    parser.add_argument(
-        "--batch", type=count, default=16, help="frames in one call of the kernel (default: %(default)s)"
-    )
+    text = f"frames in one call of the kernel (default: {'chosen by the command' if batch is None else batch})"
+    parser.add_argument("--batch", type=count, default=batch, help=text)
 
 
 @contextmanager
