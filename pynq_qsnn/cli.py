@@ -9,7 +9,22 @@ import sys
 from . import __version__
 from .errors import QsnnError
 
-COMMANDS = ("train", "export", "compile", "simulate", "run", "stream", "bench", "info", "emulate", "doctor")
+COMMANDS = (
+    "train",
+    "export",
+    "compile",
+    "simulate",
+    "run",
+    "stream",
+    "bench",
+    "energy",
+    "evaluate",
+    "info",
+    "emulate",
+    "doctor",
+)
+# package -> the extra that brings it; the other ones are training's
+EXTRAS = {"pynq": "board", "matplotlib": "notebook", **dict.fromkeys(("distributed", "dask", "cryptography"), "boards")}
 EPILOG = """\
 the usual way, from nothing to frames per second:
   pynq-qsnn doctor                                             what this machine has, and what to type where it lacks
@@ -71,7 +86,7 @@ def _message(error: Exception) -> str:
         reader = {"sklearn": "scikit-learn", "pyarrow": "pyarrow", "PIL": "pillow", "tqdm": "tqdm"}.get(error.name)
         if reader:
             return f"this data set needs {reader}; type: pip install {reader}, or give frames of your own with --input"
-        extra = {"pynq": "board", "matplotlib": "notebook"}.get(error.name, "train")
+        extra = EXTRAS.get(error.name, "train")
         return f"package {error.name!r} is not installed; type: pip install 'pynq-qsnn[{extra}]'"
     if isinstance(error, MemoryError) and not str(error):
         return "out of memory; take fewer frames or a smaller batch"

@@ -36,7 +36,7 @@ HEAVY_MODULES = ("training", "runtime.onnx_graph", "runtime.onnx_executor")  # t
 # runtime/driver.py and its parts that need pynq
 DRIVER = ("clock", "driver", "ip", "locate", "pipeline", "remote", "runner")
 POWER = ("power.measurement", "power.pl_clocks", "power.rails")
-PYNQ_MODULES = ("emulator", *(f"runtime.{name}" for name in (*DRIVER, *POWER)))
+PYNQ_MODULES = ("emulator", "boards.session", *(f"runtime.{name}" for name in (*DRIVER, *POWER)))
 
 # Package-internal imports that docs/architecture.md allows, lazy ones inside functions included. A name allows its
 # submodules; the longest matching key decides; a module may always import its own subpackage.

@@ -1,0 +1,82 @@
+"""Dask's part: a scheduler on loopback, with TLS, that hands chunks to the boards that have joined."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import numpy as np
+
+from .worker import run_chunk
+
+RESULT_S = 2.0
+TLS_FIELDS = ("tls_ca_file", "tls_worker_cert", "tls_worker_key")
+
+
+class Engine:
+    """A Dask scheduler and client in this process. Use it as a context manager; the boards' processes come and go.
+
+    boards: how many may ever be lost.  Raises ModuleNotFoundError without distributed or cryptography.
+    """
+
+    def __init__(self, boards: int):
+        import cryptography  # noqa: F401 - Dask would raise a plain ImportError
+        import dask
+        from distributed import Client, LocalCluster, Security
+
+        security = Security.temporary()  # a scheduler runs code for whoever may connect: this process' children alone
+        self._stack = ExitStack()
+        # A chunk is put back once for each board that dies under it, and no board comes back.
+        self._stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": boards}))
+        try:
+            cluster = self._stack.enter_context(
+                LocalCluster(
+                    n_workers=0,
+                    processes=False,
+                    protocol="tls://",
+                    host="127.0.0.1",
+                    scheduler_port=0,
+                    dashboard_address=None,
+                    security=security,
+                    silence_logs=logging.CRITICAL,  # a lost board is reported by us
+                )
+            )
+            self._client = self._stack.enter_context(Client(cluster, set_as_default=False))
+        except BaseException:
+            self._stack.close()
+            raise
+        self.worker_settings = {
+            "scheduler": cluster.scheduler_address,
+            "tls": {name: getattr(security, name) for name in TLS_FIELDS},
+        }
+
+    def submit(self, index: int, frames: np.ndarray, finished: Callable) -> None:
+        """Run a chunk on any board; ``finished(index, future)`` is called, from another thread, when there is a result.
+
+        The frames travel in the task, not by scatter: what is scattered lies on a worker and is lost with it.
+        """
+        future = self._client.submit(run_chunk, index, frames, key=f"chunk-{index}", pure=False)
+        self.watch(index, future, finished)
+
+    def watch(self, index: int, future, finished: Callable) -> None:
+        future.add_done_callback(lambda future: finished(index, future))
+
+    def result(self, future) -> dict | None:
+        """Result of a finished chunk, or None when it was lost with its board and is run again. Raises its error."""
+        from distributed import TimeoutError as NoResult
+
+        try:
+            return future.result(timeout=RESULT_S)
+        except NoResult:
+            return None
+
+    def busy_workers(self) -> set[str]:
+        """Addresses of the workers that have chunks to do."""
+        return {worker for worker, keys in self._client.processing().items() if keys}
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stack.close()
