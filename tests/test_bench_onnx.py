@@ -1,0 +1,132 @@
+"""ONNX Runtime as an executor: the integer graph equals the reference to the bit, QCDQ files fit or are refused."""
+
+import numpy as np
+import pytest
+from random_networks import Limits, random_frames, random_network
+
+from pynq_qsnn.errors import ConfigError, FrameError, ModelFileError, QsnnError
+from pynq_qsnn.network import Conv2d, Flatten, Head, Network, Skip, TensorType
+from pynq_qsnn.neuron import INT32_MAX, INT32_MIN, RESET_MODES, Affine, Neuron
+from pynq_qsnn.reference import Reference
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+
+from pynq_qsnn.runtime.onnx_executor import OnnxExecutor, QcdqExecutor  # noqa: E402
+from pynq_qsnn.runtime.onnx_graph import onnx_model  # noqa: E402
+
+
+def assert_exact(network: Network, frames: np.ndarray) -> np.ndarray:
+    found = OnnxExecutor().load(network).run(frames)
+    expected = Reference().load(network).run(frames)
+    assert found.dtype == expected.dtype and np.array_equal(found, expected)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_networks_are_exact(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(16):
+        network = random_network(rng)
+        assert_exact(network, random_frames(rng, network, 3))
+
+
+def saturating(reset_mode: str, leak_shift: int | None) -> Network:
+    """8-bit codes into the largest scales: currents, biases, start and membranes reach both ends of int32."""
+    rng = np.random.default_rng(4)
+    weight = rng.choice(np.array([-127, 127], np.int8), (6, 4, 3, 3))
+    weight[:2] = 127
+    affine = Affine(
+        np.array([131071, -131072, 131071, 90000, -90000, 7]),
+        np.array([0, 0, 3, 8, 10, 0]),
+        np.array([INT32_MIN, INT32_MAX, INT32_MAX, -5, INT32_MIN, 0]),
+    )
+    start = np.array([INT32_MAX, INT32_MIN, 0, INT32_MAX, -7, INT32_MIN])
+    neuron = Neuron(affine, 255, leak_shift, reset_mode, start)
+    first = Conv2d("first", "input", weight, 8, neuron, 8, padding=1)
+    skip = Skip("first", "current", multiplier=np.full(8, -131072), shift=np.zeros(8, int), stride=2)
+    wide = rng.integers(-127, 128, (8, 6, 3, 3), dtype=np.int8)
+    scales = Affine(np.full(8, 131071), np.full(8, 2), np.zeros(8, int))
+    second = Conv2d("second", "first", wide, 8, Neuron(scales, 15, leak_shift, reset_mode), 4, 2, 1, skip=skip)
+    head = rng.integers(-127, 128, (5, 8 * 3 * 3), dtype=np.int8)
+    constants = Affine(np.full(5, 3), np.full(5, 1), np.arange(5))
+    layers = (first, second, Flatten("flat", "second"), Head("head", "flat", head, 8, constants))
+    return Network("saturating", TensorType((4, 6, 6), 8, 1, 255), 4, layers)
+
+
+@pytest.mark.parametrize("leak_shift", [None, 1, 5])
+@pytest.mark.parametrize("reset_mode", RESET_MODES)
+def test_saturation_is_exact(reset_mode, leak_shift):
+    network = saturating(reset_mode, leak_shift)
+    logits = assert_exact(network, np.random.default_rng(1).integers(0, 256, (6, 4, 6, 6), np.uint8))
+    assert len(np.unique(logits)) > 10
+
+
+@pytest.mark.parametrize("static", [True, False])
+def test_each_weight_appears_once_whatever_the_steps(static):
+    limits = Limits(min_layers=2, max_layers=2, min_steps=4, max_steps=4, static_input=static, event_input=not static)
+    network = random_network(np.random.default_rng(1), limits)
+    model = onnx_model(network)
+    sums = [node for node in model.graph.node if node.op_type in ("ConvInteger", "MatMulInteger")]
+    weighted = [layer for layer in network.layers if hasattr(layer, "weight")]
+    pools = [layer for layer in network.layers if getattr(layer, "kind", "maximum") != "maximum"]
+    assert len(sums) == len(weighted) + len(pools)
+    assert {opset.domain for opset in model.opset_import} == {""}  # standard operators only
+
+
+def test_wrong_frames_and_no_network():
+    rng = np.random.default_rng(0)
+    network = random_network(rng)
+    with pytest.raises(QsnnError, match="no network is loaded"):
+        OnnxExecutor().run(random_frames(rng, network, 1))
+    with pytest.raises(FrameError):
+        OnnxExecutor().load(network).run(np.zeros((1, 2, 3), np.uint8))
+
+
+def qcdq_file(path, shape: list, weight: np.ndarray):
+    """images float32 ``shape`` -> mean over all but the batch, times ``weight`` [1, classes]."""
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    axes = [axis for axis in range(len(shape)) if axis != len(shape) - 4]
+    nodes = [
+        helper.make_node("ReduceMean", ["images", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Reshape", ["mean", "column"], ["rows"]),
+        helper.make_node("MatMul", ["rows", "weight"], ["logits"]),
+    ]
+    constants = {"axes": np.array(axes), "column": np.array([-1, 1]), "weight": weight.astype(np.float32)}
+    graph = helper.make_graph(
+        nodes,
+        "mean",
+        [helper.make_tensor_value_info("images", kind, shape)],
+        [helper.make_tensor_value_info("logits", kind, [shape[-4], weight.shape[1]])],
+        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return path
+
+
+@pytest.mark.parametrize("static", [True, False])
+def test_a_qcdq_file_gets_images_of_0_to_1(tmp_path, static):
+    limits = Limits(min_steps=3, max_steps=3, static_input=static, event_input=not static)
+    network = random_network(np.random.default_rng(2), limits)
+    shape = [*([] if static else [3]), "batch", *network.input.shape]
+    file = qcdq_file(tmp_path / "m.onnx", shape, np.array([[1.0, -2.0]]))
+    frames = random_frames(np.random.default_rng(3), network, 4)
+    means = frames.reshape(4, -1).mean(axis=1) / 255
+    logits = QcdqExecutor(file, network).run(frames)
+    assert logits.dtype == np.float32 and np.allclose(logits, np.stack([means, -2 * means], axis=1), atol=1e-5)
+
+
+def test_files_that_do_not_fit_are_refused(tmp_path):
+    network = random_network(np.random.default_rng(2), Limits(event_input=False))
+    channels, height, width = network.input.shape
+    with pytest.raises(ModelFileError, match="no file"):
+        QcdqExecutor(tmp_path / "absent.onnx", network)
+    (tmp_path / "junk.onnx").write_bytes(b"junk")
+    with pytest.raises(ModelFileError, match="cannot load"):
+        QcdqExecutor(tmp_path / "junk.onnx", network)
+    other = qcdq_file(tmp_path / "other.onnx", ["batch", channels, height + 1, width], np.ones((1, 2)))
+    with pytest.raises(ConfigError, match="its input is"):
+        QcdqExecutor(other, network)
+    fixed = qcdq_file(tmp_path / "fixed.onnx", [3, channels, height, width], np.ones((1, 2)))
+    with pytest.raises(ConfigError, match="batch is fixed to 3"):
+        QcdqExecutor(fixed, network)
