@@ -1,13 +1,14 @@
 # make demo    train on digits, export, compile, simulate, run and bench on the emulated KV260
 # make test    every test, then those that a board can run on Python 3.10 with pynq 3.0.1, where that interpreter exists
 # make lint    ruff, clang-format and hls/lint.py, changing nothing;  make format lets the first two change
+# make docs    the site, build/docs/index.html
 # make wheel   dist/*.whl;  make clean   removes what the other targets made, the environments included
 #
 # Variables: PYTHON (3.11 or 3.12), PYTHON310, TORCH_ARGS (pip arguments that choose a torch wheel), PYTEST_ARGS, DEMO
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test test-host test-board310 lint format wheel clean install help
+.PHONY: demo test test-host test-board310 lint format docs wheel clean install help
 
 # An interpreter counts if it runs: pyenv's shims exist for versions that are not selected.
 runs = $(shell for p in $(1); do $$p -c "import sys; sys.exit(sys.version_info[:2] not in ($(2),))" 2>/dev/null && echo $$p && break; done)
@@ -44,7 +45,7 @@ $(VENV)/installed: $(PACKAGING) $(wildcard constraints/host-*.txt)
 	$(PYTHON) -m venv $(VENV) || { echo "no venv module: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python $(PIP_INSTALL) -c $(HOST_CONSTRAINTS) setuptools wheel
 	$(BIN)/python $(PIP_INSTALL) -c $(HOST_CONSTRAINTS) --no-deps $(TORCH_ARGS) torch
-	$(BIN)/python $(PIP_INSTALL) -c $(HOST_CONSTRAINTS) -e '.[board,train,notebook,dev]'
+	$(BIN)/python $(PIP_INSTALL) -c $(HOST_CONSTRAINTS) -e '.[board,train,notebook,boards,video,docs,dev]'
 	$(BIN)/python $(PIP_INSTALL) -c $(HOST_CONSTRAINTS) --no-deps hls4ml
 	touch $@
 
@@ -90,6 +91,10 @@ format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(if $(CPP_FILES),$(BIN)/clang-format -i $(CPP_FILES))
+
+docs: $(VENV)/installed
+	$(BIN)/python -m sphinx -W --keep-going -b html -q docs build/docs
+	@echo "build/docs/index.html"
 
 wheel: $(VENV)/installed
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

@@ -37,7 +37,10 @@ EXTRAS = {
         "qonnx",
     ],
     "notebook": ["jupyterlab", "ipykernel", "nbclient", "nbconvert", "matplotlib"],
-    "dev": ["pytest", "hypothesis", "ruff", "clang-format", "pre-commit"],
+    "boards": ["distributed", "cryptography"],  # several boards at once: Dask, its links encrypted
+    "video": ["opencv-python-headless<4.11"],  # newer ones need NumPy 2
+    "docs": ["sphinx", "furo", "myst-parser", "sphinxcontrib-mermaid"],
+    "dev": ["pytest", "hypothesis", "ruff", "clang-format", "pre-commit", "playwright", "build"],
 }
 
 setup(
