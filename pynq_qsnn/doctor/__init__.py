@@ -7,6 +7,7 @@ and nothing is loaded into the PL unless asked.
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ..hwspec import load_config
 from ..program import Program
 from . import board, clocks, host, memory, overlay, python, sensors
 from . import load as loading
+from .load import board_files, board_registers
 from .report import BOARD, BOTH, HOST, WRONG, Case, Check
 from .system import System
 
@@ -68,23 +70,29 @@ def examine(
         remedy = "pip install --force-reinstall --no-deps pynq-qsnn"
         check = Check("overlay config", BOTH, WRONG, str(error), remedy)
         return Report(board_name(system), emulate, GROUPS[group], [check])
-    needed, needed_for = memory.DEFAULT_BYTES, "a model of 4 MB"
+    needed, needed_for = memory.DEFAULT_BYTES, "a model (name yours: --model)"
     if program is not None:
         needed = memory.device_bytes(program, batch_size)
         needed_for = f"{program.network.name} at batch {batch_size}"
     case = Case(system, config, bitfile or str(overlay.DEFAULT_BITFILE), needed, needed_for, BOARD in GROUPS[group])
-    with tempfile.TemporaryDirectory(prefix="pynq-qsnn-doctor-") as folder:
+    lines = [line for line in LINES if line.group in GROUPS[group]]
+    machine = board_name(system)
+    with ExitStack() as stack:
         if emulate or load:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="pynq-qsnn-doctor-"))
             loaded = loading.load(system, emulate, bitfile, Path(folder))
             case = replace(case, loaded=loaded, bitfile=loaded.get("bitfile", case.bitfile))
-        if emulate:
-            files, registers = loading.board_files(loaded), loading.board_registers(loaded)
-            case = replace(case, system=replace(system, files=files, registers=registers))
-        lines = [line for line in LINES if line.group in GROUPS[group]]
-        if emulate and not files:  # it could not be opened; the lines of the load say why
-            lines = [line for line in lines if line.group != BOARD or line in loading.LINES]
+            if emulate:
+                machine, files, registers = "KV260 (emulated)", board_files(loaded), board_registers(loaded)
+                case = replace(case, system=replace(system, files=files, registers=registers))
+            # An emulated board that could not be opened has no files, and those of a remote one are not here.
+            remote = "" if emulate else system.environ.get(python.REMOTE)
+            if remote:
+                machine = f"the board at {remote}, through PYNQ.remote"
+            if remote or (emulate and not files):
+                lines = [line for line in lines if line.group != BOARD or line in loading.LINES]
         checks = [line.check(case) for line in lines]
-    return Report("KV260 (emulated)" if emulate else board_name(system), emulate, GROUPS[group], checks)
+    return Report(machine, emulate, GROUPS[group], checks)
 
 
 def board_name(system: System) -> str:

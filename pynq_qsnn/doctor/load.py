@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from ..errors import DeviceError, SpecMismatch
+from .python import REMOTE
 from .report import BOARD, OK, SKIPPED, WRONG, Case, Line, Outcome
 from .system import System
 
@@ -30,15 +31,19 @@ def load(system: System, emulate: bool, bitfile: str | None, folder: Path) -> di
     request = {"emulate": emulate, "bitfile": bitfile, "folder": str(folder)}
     package = str(Path(__file__).resolve().parents[2])
     paths = [package, *filter(None, [system.environ.get("PYTHONPATH")])]
-    environ: Mapping[str, str] = {**system.environ, "PYTHONPATH": ":".join(paths)}
+    environ = {**system.environ, "PYTHONPATH": ":".join(paths)}
+    if emulate:
+        environ.pop(REMOTE, None)
     command = [system.executable, "-W", "ignore", "-m", __name__, json.dumps(request)]
     done = system.run(command, EMULATED_DEADLINE_S if emulate else DEADLINE_S, environ)
     result = folder / "result.json"
     if result.is_file():
         return json.loads(result.read_text(encoding="utf-8"))
     last = (done.output.strip().splitlines() or ["no output"])[-1]
-    told = {None: last}.get(done.status, f"the process ended with status {done.status}: {last}")
-    return {"error": told, "files": {}, "registers": {}}
+    if done.status is not None:
+        end = f"status {done.status}" if done.status >= 0 else signal.Signals(-done.status).name
+        last = f"the process that loads it ended with {end}: {last}"
+    return {"error": last, "files": {}, "registers": {}}
 
 
 def board_files(result: dict) -> dict[str, bytes]:

@@ -12,8 +12,7 @@ from .system import PAGE_BYTES
 
 FIRMWARE = "/lib/firmware"
 FIRMWARE_BYTES = 64 << 20  # a KV260's bitstream has 7.8 MB, and pynq keeps one file for each name
-# Where no model is named: one with 4 MB of weights at batch 16, twice the largest kept one's frames.
-DEFAULT_BYTES = 16 << 20
+DEFAULT_BYTES = 16 << 20  # where no model is named; the CIFAR-10 models take 2 at batch 16
 # Ubuntu for Kria asks for 1000 MB, which can fail without a word; 512 is known to fit the 4 GB board.
 BOOT = (
     "sed -i 's/^LINUX_KERNEL_CMDLINE=\"/&cma=512M /' /etc/default/flash-kernel && flash-kernel && reboot"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .report import BOTH, HOST, MISSING, OK, OPTIONAL, WRONG, Case, Line, Outcome
 
 PYTHON_RANGE = ((3, 10), (3, 12))
+REMOTE = "PYNQ_REMOTE_DEVICES"
 PYNQ_BOARD_NODE = "/proc/device-tree/chosen/pynq_board"
 # What Kria-PYNQ installs, with the two packages that pynq 3.0.1 imports without declaring them.
 KRIA_PYNQ = "pip install pynq==3.0.1 pynqmetadata==0.1.2 pynqutils==0.1.1 ipython 'pycparser<3'"
@@ -67,12 +68,12 @@ def check_pynq(case: Case) -> Outcome:
 
 def check_remote(case: Case) -> Outcome:
     """PYNQ.remote: a board elsewhere, real or emulated, that pynq uses in place of this machine's."""
-    addresses, version = case.system.environ.get("PYNQ_REMOTE_DEVICES"), case.system.version("pynq")
+    addresses, version = case.system.environ.get(REMOTE), case.system.version("pynq")
     if not addresses:
-        return Outcome(OPTIONAL, "PYNQ_REMOTE_DEVICES is not set")
+        return Outcome(OPTIONAL, f"{REMOTE} is not set")
     if version is None or release(version) < (3, 1):
-        told = f"PYNQ_REMOTE_DEVICES is {addresses}, pynq {version or 'is not installed'}; it needs 3.1"
-        return Outcome(WRONG, told, "pip install 'pynq>=3.1,<5'   (or: unset PYNQ_REMOTE_DEVICES)")
+        told = f"{REMOTE} is {addresses}, pynq {version or 'is not installed'}; it needs 3.1"
+        return Outcome(WRONG, told, f"pip install 'pynq>=3.1,<5'   (or: unset {REMOTE})")
     return Outcome(OK, addresses)
 
 

@@ -70,7 +70,7 @@ class Line:
     def check(self, case: Case) -> Check:
         """Make it. Whatever goes wrong inside becomes the line itself."""
         if self.real_only and case.system.emulated:
-            outcome = Outcome(SKIPPED, "the emulated board needs none")
+            outcome = Outcome(SKIPPED, "not for the emulated board")
         else:
             try:
                 outcome = self.function(case)

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import re
 
+from ..errors import SensorError, SensorMissing
+from ..runtime.power.hwmon import HWMON, HwmonSensor
+from ..runtime.power.report import EMULATED_WATTS
 from .report import BOARD, OK, OPTIONAL, WRONG, Case, Line, Outcome
 from .system import System
 
-HWMON, IIO = "/sys/class/hwmon", "/sys/bus/iio/devices"
+IIO = "/sys/bus/iio/devices"
+DRIVERS = "modprobe -a ina260-adc iio-hwmon"
 # The K26C module is specified for junction temperatures of 0 to 85 degrees, and the bitstream is timed for them.
 LIMIT_C = 85.0
 
 
 def check_power(case: Case) -> Outcome:
-    system = case.system
-    for entry in system.names(HWMON):
-        name = system.read(f"{HWMON}/{entry}/name") or ""
-        if name.startswith("ina260"):
-            reading = system.read(f"{HWMON}/{entry}/power1_input")
-            if reading is None or not reading.isdecimal():
-                return Outcome(WRONG, f"{name} in {HWMON}/{entry} gives no power1_input", "reboot")
-            told = ", assumed" if system.emulated else ""
-            return Outcome(OK, f"{name}, {int(reading) / 1e6:.2f} W of the whole module{told}")
-    return Outcome(
-        OPTIONAL, "no ina260 under /sys/class/hwmon; energy figures need it", "modprobe -a ina260-adc iio-hwmon"
-    )
+    try:
+        sensor = HwmonSensor(read=case.system.read_bytes)
+        watts = sensor.watts()
+    except SensorMissing:
+        return Outcome(OPTIONAL, f"no ina260* under {HWMON}; energy figures need it", DRIVERS)
+    except SensorError as error:
+        return Outcome(WRONG, str(error), f"{DRIVERS}; cat {HWMON}/hwmon*/name")
+    label = f", {EMULATED_WATTS}" if case.system.emulated else ""
+    return Outcome(OK, f"{sensor.path}, {watts:.2f} W of the whole module{label}")
 
 
 def _attribute(system: System, device: str, channel: str, name: str) -> float:

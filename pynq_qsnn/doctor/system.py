@@ -101,18 +101,25 @@ class System:
         """A file or folder is there."""
         if self.files is not None:
             return name in self.files or any(other.startswith(f"{name}/") for other in self.files)
-        return self.path(name).exists()
+        try:
+            return self.path(name).exists()
+        except OSError:  # a folder that is closed to this user
+            return False
+
+    def read_bytes(self, name: str) -> bytes:
+        """Contents of a small file. Raises OSError."""
+        if self.files is None:
+            return self.path(name).read_bytes()
+        if name not in self.files:
+            raise FileNotFoundError(f"the emulated board has no file {name}")
+        return self.files[name]
 
     def read(self, name: str) -> str | None:
         """Text of a small file, stripped of blanks and the device tree's zeros; None where it cannot be read."""
-        if self.files is not None:
-            data = self.files.get(name)
-        else:
-            try:
-                data = self.path(name).read_bytes()
-            except OSError:
-                data = None
-        return None if data is None else data.replace(b"\0", b" ").decode(errors="replace").strip()
+        try:
+            return self.read_bytes(name).replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:
+            return None
 
     def names(self, folder: str) -> list[str]:
         """Names in a folder, sorted; empty where there is none."""

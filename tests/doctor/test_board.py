@@ -38,7 +38,7 @@ def test_a_healthy_board(kv260):
     }
     assert "--load" in checks["overlay loads"].remedy
     assert checks["temperature"].found.startswith("38.4 degrees")
-    assert checks["power sensor"].found.startswith("ina260_u14, 4.23 W")
+    assert checks["power sensor"].found.endswith("hwmon2/power1_input, 4.23 W of the whole module")
     assert checks["PL clock"].found.startswith("250.00 MHz now")
     assert checks["DMA"].found.endswith("67,108,863 bytes a transfer")
 
@@ -123,7 +123,7 @@ AILMENTS = [
     (file("/proc/meminfo", "CmaTotal: 524288 kB\nCmaFree: 8192 kB\n"), "CMA", WRONG, "8 MiB free", "restart jupyter"),
     (without("/lib/firmware/other.bin"), None, None, None, None),
     (without(f"{HWMON}/name"), "power sensor", OPTIONAL, "no ina260", "modprobe"),
-    (without(f"{HWMON}/power1_input"), "power sensor", WRONG, "gives no power1_input", "reboot"),
+    (without(f"{HWMON}/power1_input"), "power sensor", WRONG, "power1_input cannot be read", "modprobe"),
     (file(f"{IIO}/in_temp0_ps_temp_raw", "47500\n"), "temperature", WRONG, "88.9 degrees, limit 85", "poweroff"),
     (without(f"{IIO}/in_temp0_ps_temp_raw"), "temperature", OPTIONAL, "no in_temp", "modprobe"),
     (without(f"{IIO}/in_temp0_ps_temp_scale"), "temperature", WRONG, "check itself failed.*_scale", "--json"),
@@ -218,6 +218,19 @@ def test_a_load_that_fails(kv260, loaded, ends, failing):
     found = {name: check.status for name, check in checks.items() if check.status in FAILING}
     assert found == failing
     assert all(checks[name].found and checks[name].remedy for name in found)
+
+
+def test_a_crash_of_the_load_names_its_signal(kv260):
+    kv260.loaded, kv260.load_ends = None, Finished(-7, "pynq says something\nlast words")
+    assert examine(kv260, load=True)["overlay loads"].found.endswith("ended with SIGBUS: last words")
+
+
+def test_a_remote_board_is_loaded_and_this_machine_not_asked_for_it(kv260):
+    kv260.environ["PYNQ_REMOTE_DEVICES"], kv260.versions["pynq"] = "10.0.0.2", "3.1.2"
+    report = doctor.examine(kv260.system, load=True)
+    assert "10.0.0.2" in report.machine and not report.failing
+    board = [check.name for check in report.checks if check.group == BOARD]
+    assert board == ["overlay loads", "kernel fingerprint", "one frame"]
 
 
 def test_a_clock_that_is_off_after_the_load(kv260):
