@@ -1,6 +1,6 @@
-"""docs/results.md from the kept results: nothing in it is typed by hand.
+"""docs/results.md and the table of README.md from the kept results: nothing in them is typed by hand.
 
-    python benchmarks/results_table.py            # writes docs/results.md; tests compare it
+    python benchmarks/results_table.py            # writes both; tests compare them
 
 Reads results/exactness_*.json (benchmarks/exactness.py), results/board_*.json (pynq-qsnn run --check --json) and
 results/bench_*.json (pynq-qsnn bench --json), results/paper.json (pynq-qsnn bench --paper --json) and
@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGET = ROOT / "docs" / "results.md"
+TARGET, README = ROOT / "docs" / "results.md", ROOT / "README.md"
+BEGIN, END = "<!-- results: written by benchmarks/results_table.py -->", "<!-- end of results -->"
 ORDER = ("cifar10_w8s4t1", "cifar10_w8s2t2", "cifar10_w8s1t4")
 
 HEAD = """\
@@ -91,6 +92,28 @@ def times(bench: dict, executor: str) -> str:
     return f"{1 / next(row['fps_ratio'] for row in bench['rows'] if row['executor'].startswith(executor)):.1f}"
 
 
+def speed(rows: list[dict]) -> str:
+    """The rows of one bench; a column that none of them has, as in files of an earlier release, is left out."""
+    columns = {
+        "frames": ("frames", ",d"),
+        "batch_size": ("batch", "d"),
+        "fps": ("fps", ",.1f"),
+        "fps_min": ("fps least", ",.1f"),
+        "fps_max": ("fps most", ",.1f"),
+        "latency_ms_p50": ("p50 ms", ".3f"),
+        "latency_ms_p90": ("p90 ms", ".3f"),
+        "latency_ms_p99": ("p99 ms", ".3f"),
+        "accuracy_percent": ("accuracy %", ".2f"),
+        "agreement_percent": ("agreement %", ".2f"),
+        "fps_ratio": ("ratio", ".4g"),
+    }
+    shown = [key for key in columns if any(key in row for row in rows)]
+    cells = [
+        [f"{row['executor']}, {row['method']}", *(format(row[key], columns[key][1]) for key in shown)] for row in rows
+    ]
+    return table(["executor", *(columns[key][0] for key in shown)], cells)
+
+
 def published() -> str:
     """Table 4 and other records beside ours, from results/paper.json; a table a network."""
     paper = json.loads((ROOT / "results" / "paper.json").read_text())
@@ -168,25 +191,10 @@ def render() -> str:
         assert not any(c["different"] for c in compared.values()) and not board["frames_differing_from_reference"]
         counts = [compared["simulator"]["frames"], compared["int64"]["frames"], board["frames"]]
         exact.append([allocation, *(f"{count:,} of {count:,}" for count in counts)])
-        rows = [
-            [
-                f"{row['executor']}, {row['method']}",
-                f"{row['frames']:,}",
-                str(row["batch_size"]),
-                f"{row['fps']:,.1f}",
-                f"{row['latency_ms_p50']:.3f}",
-                f"{row['latency_ms_p99']:.3f}",
-                f"{row['accuracy_percent']:.2f}",
-                f"{row['agreement_percent']:.2f}",
-                f"{row['fps_ratio']:.4g}",
-            ]
-            for row in bench["rows"]
-        ]
-        header = ["executor", "frames", "batch", "fps", "p50 ms", "p99 ms", "accuracy %", "agreement %", "ratio"]
         pages.append(
             f"\n{allocation}: the host simulator runs {times(bench, 'PyTorch float')} times as fast as PyTorch's float "
             f"evaluation and {times(bench, 'HLS C simulation')} times as fast as the HLS C simulation (one core).\n"
-            f"`{bench['command']}` ({bench['date']}, {bench['machine']})\n\n" + table(header, rows)
+            f"`{bench['command']}` ({bench['date']}, {bench['machine']})\n\n" + speed(bench["rows"])
         )
     header = [
         "weight bits / spike bits / T",
@@ -212,5 +220,41 @@ def render() -> str:
     )
 
 
+def summary() -> str:
+    """The table of README.md: the three allocations, each figure labelled by how it was obtained."""
+    rows = []
+    for name in ORDER:
+        exactness, board, bench = load("exactness", name), load("board", name), load("bench", name)
+        host = next(row for row in bench["rows"] if row["executor"] == "host simulator")
+        assert host["method"] == "measured (host)" and board["method"] == "emulated (cycle model)"
+        rows.append(
+            [
+                bench["card"]["allocation"].partition(" ")[0],
+                f"{100 * exactness['accuracy_integer']:.2f}",
+                f"{host['fps']:,.0f}",
+                f"{board['fps']:,.0f}",
+                f"{board['latency_ms_p50']:.3f}",
+                "none yet",
+            ]
+        )
+    header = [
+        "weight bits / spike bits / T",
+        "accuracy %, integer",
+        "host simulator, fps, measured (host)",
+        "KV260, fps, emulated (cycle model)",
+        "KV260, ms a frame, emulated (cycle model)",
+        "measured (board)",
+    ]
+    return table(header, rows)
+
+
+def with_summary(readme: str) -> str:
+    """README.md with the table between its two marks."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{summary()}\n{END}{after}"
+
+
 if __name__ == "__main__":
     TARGET.write_text(render())
+    README.write_text(with_summary(README.read_text()))
