@@ -110,7 +110,7 @@ def check_zocl(case: Case) -> Outcome:
     if system.exists("/sys/bus/platform/drivers/zocl-drm") and nodes:
         return Outcome(OK, ", ".join(nodes))
     told = "no driver zocl-drm" if nodes else "no /dev/dri/renderD*"
-    remedy = f"python3 {INSERT_OVERLAY}" if system.exists(INSERT_OVERLAY) else "modprobe zocl"
+    remedy = f"python3 {INSERT_OVERLAY}" if system.exists(INSERT_OVERLAY) else "apt-get install xrt-dkms"
     return Outcome(MISSING, f"{told}: pynq cannot allocate memory", remedy)
 
 
@@ -129,7 +129,8 @@ def check_device(case: Case) -> Outcome:
     if done.status != 0:
         return Outcome(WRONG, f"importing pynq fails: {last}", f"{system.executable} -c 'import pynq'")
     names = last.removeprefix("devices:").strip()
-    return Outcome(OK, names) if names else Outcome(WRONG, "pynq finds no device", as_root(system))
+    remedy = as_root(system) if system.user else _source(system)
+    return Outcome(OK, names) if names else Outcome(WRONG, "pynq finds no device", remedy)
 
 
 def check_app(case: Case) -> Outcome:

@@ -7,6 +7,7 @@ import pytest
 from synthetic import APPS, BIT, HWH, LOADED, PL_OFF, Kv260
 
 from pynq_qsnn import doctor
+from pynq_qsnn.doctor.board import INSERT_OVERLAY, PROFILE, VENV
 from pynq_qsnn.doctor.clocks import IOPLL_MHZ
 from pynq_qsnn.doctor.report import BOARD, FAILING, MISSING, OK, OPTIONAL, SKIPPED, WARNING, WRONG, Line
 from pynq_qsnn.doctor.system import Finished
@@ -41,6 +42,21 @@ def test_a_healthy_board(kv260):
     assert checks["power sensor"].found.endswith("hwmon2/power1_input, 4.23 W of the whole module")
     assert checks["PL clock"].found.startswith("250.00 MHz now")
     assert checks["DMA"].found.endswith("67,108,863 bytes a transfer")
+
+
+def test_another_installation_than_kria_pynq(kv260):
+    """Without its files, the remedies do not name them."""
+    for name in (PROFILE, INSERT_OVERLAY, f"{VENV}/bin/python3", "/dev/dri/renderD128", "/usr/lib/libxrt_core.so"):
+        kv260.remove(name)
+    kv260.user, kv260.prefix = 1000, "/home/me/venv"
+    checks = examine(kv260)
+    for name, remedy in (
+        ("root", 'sudo -E env "PATH=$PATH" pynq-qsnn doctor'),
+        ("PYNQ environment", "install.sh -b KV260"),
+        ("zocl", "apt-get install xrt-dkms"),
+        ("XRT", "apt-get install xrt"),
+    ):
+        assert checks[name].status != OK and remedy in checks[name].remedy
 
 
 def test_a_healthy_board_with_its_overlay_loaded(kv260):
@@ -110,7 +126,7 @@ AILMENTS = [
     (environment(XILINX_XRT="/opt/xilinx/xrt"), "XRT", WRONG, "has no lib/libxrt_core.so", "export XILINX_XRT=/usr$"),
     (without("/dev/dri/renderD128"), "zocl", MISSING, "renderD", "python3 .*insert_dtbo.py"),
     (without("/sys/class/fpga_manager/fpga0/state"), "FPGA manager", MISSING, "no /sys/class/fpga", "modprobe"),
-    (answer("python3", 0, "devices:\n"), "pynq device", WRONG, "finds no device", "sudo bash -c"),
+    (answer("python3", 0, "devices:\n"), "pynq device", WRONG, "finds no device", "source /etc/profile.d/pynq_venv.sh"),
     (answer("python3", 1, "x\nOSError: libxrt"), "pynq device", WRONG, "OSError: libxrt", "-c 'import pynq'"),
     (answer("python3", None, "no answer within 60 s"), "pynq device", WRONG, "no answer", "import pynq"),
     (answer("xmutil", 0, APPS.format(slot="0,")), "accelerator app", WARNING, "k26-starter-kits", "xmutil unloadapp$"),
