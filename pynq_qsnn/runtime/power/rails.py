@@ -20,12 +20,11 @@ REMEDY = "Use the hwmon files instead (--sensor hwmon), or type: sudo apt-get in
 class PmbusRail:
     """Power of one of pynq's rails; a :class:`~.sensor.Sensor`.
 
-    rail: a ``pynq.pmbus.Rail`` with a power sensor. None takes the only rail that has one, and raises SensorMissing
-    when there is none or more than one.
+    rail: a ``pynq.pmbus.Rail`` with a power sensor, by default :func:`only_power_rail`.
     """
 
     def __init__(self, rail=None, window_s: float = INA260_WINDOW_S):
-        rail = rail or _only_power_rail()
+        rail = rail or only_power_rail()
         self._sensor, self.name, self.window_s = rail.power, f"pynq rail {rail.name}", window_s
 
     def watts(self) -> float:
@@ -39,10 +38,15 @@ class PmbusRail:
         """Nothing to release: libsensors stays loaded."""
 
 
-def _only_power_rail():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # "Could not initialise libsensors"; the error below says more
-        rails = pynq.get_rails()
+def only_power_rail(rails: dict | None = None):
+    """The one of ``rails`` (default: ``pynq.get_rails()``) that has a power sensor.
+
+    Raises SensorMissing when there is none or more than one.
+    """
+    if rails is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # "Could not initialise libsensors"; the error says more
+            rails = pynq.get_rails()
     powered = [rail for rail in rails.values() if rail.power is not None]
     if len(powered) == 1:
         return powered[0]

@@ -16,7 +16,7 @@ from .statistics import Spread
 from .trace import Trace
 
 MEASURED, EMULATED_WATTS = "measured (board)", "emulated (assumed watts)"
-FEWEST_REPEATS, FEWEST_WINDOWS, FEWEST_DISTINCT = 5, 35, 5  # 35 windows of the INA260 are 5 s
+FEWEST_REPEATS, FEWEST_WINDOWS, FEWEST_DISTINCT = 5, 35, 3  # 35 windows of the INA260 are 5 s
 MOST_DRIFT, MOST_SPREAD, MOST_GAP_WINDOWS, LEAST_WATTS = 0.05, 0.05, 2.0, 0.03
 
 
@@ -172,7 +172,7 @@ def _flags(arms, repeats, spreads, drift, trace, window_s):
     if fewest < FEWEST_DISTINCT:
         yield (
             f"only {fewest} distinct readings in a running arm, fewer than {FEWEST_DISTINCT}: use longer arms, and "
-            "look whether the sensor is alive"
+            "look whether the sensor averages over more than its window"
         )
     gap = max(trace.longest_gap(arm.start_s, arm.end_s) for arm in arms)
     if gap > MOST_GAP_WINDOWS * window_s:
