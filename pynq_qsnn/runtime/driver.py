@@ -30,7 +30,7 @@ from .ip import QsnnKernel
 from .loading import LoadedModel, read_program
 from .locate import find_bitfile, find_device, find_ip, is_emulated, open_emulated_board
 from .pipeline import INTERRUPTED, DoubleBuffer
-from .remote import active, board_clock, check_loaded, firmware_name, is_remote, pynq_state
+from .remote import board_clock, check_loaded, firmware_name, is_remote, loading
 from .runner import Runner
 from .streaming import ResultStream
 
@@ -79,7 +79,7 @@ class QsnnOverlay(Overlay):
         try:
             path = find_bitfile(bitfile_name, device, self._config)
             clock.use(device)
-            with warnings.catch_warnings(), board_errors, pynq_state(device):
+            with warnings.catch_warnings(), board_errors, loading(device):
                 # This driver polls: without the uio device-tree overlay, or remotely, there are no interrupts.
                 warnings.filterwarnings("ignore", message="Interrupt")
                 super().__init__(path, dtbo=dtbo, download=download, ignore_version=ignore_version, device=device)
@@ -102,7 +102,7 @@ class QsnnOverlay(Overlay):
             return
         clock.use(self.device)
         self.binfile_name = firmware_name(self.bitfile_name)
-        with board_errors, pynq_state(self.device), active(self.device):
+        with board_errors, loading(self.device):
             super().download(dtbo)
             check_loaded(self.device)
 

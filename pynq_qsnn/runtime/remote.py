@@ -26,11 +26,12 @@ def is_remote(device) -> bool:
     return device.has_capability("REMOTE")
 
 
-class _StateLock:
-    """Held while pynq reads and writes its files about the loaded bitstream.
+class _Loading:
+    """Held while pynq makes an overlay or loads it on a remote device; does nothing for other devices.
 
-    All programs with the same pynq share them, whatever remote board they use: without it, several that load an overlay
-    at the same time read half-written files. The same thread may take it again. On other devices it does nothing.
+    pynq keeps files about the loaded bitstream that all programs with the same pynq share, whatever boards they use:
+    several that load an overlay at the same time would read half-written ones. And it asks the active device for
+    interrupts, and writes port widths there, instead of the overlay's. The same thread may enter again.
     """
 
     def __init__(self):
@@ -47,7 +48,8 @@ class _StateLock:
                 self._take()
             self._depth += 1
             try:
-                yield
+                with _active(device):
+                    yield
             finally:
                 self._depth -= 1
                 if not self._depth:
@@ -64,26 +66,13 @@ class _StateLock:
         if not wait_until(taken, LOCK_TIMEOUT_S):
             self._file.close()
             raise DeviceTimeout(
-                f"another program has been loading an overlay for {LOCK_TIMEOUT_S:g} s; end it, or remove "
-                f"{self._file.name} if it is of another machine"
+                f"another program has been loading an overlay for {LOCK_TIMEOUT_S:g} s and holds {self._file.name}. "
+                "End it and try again."
             )
 
 
-pynq_state = _StateLock()
-
-
-def firmware_name(bitfile: str) -> str:
-    """Name for the bitstream on the board, which changes with its contents.
-
-    pynq sends nothing when the board has a file of that name, and would load an older bitstream.
-    """
-    digest = hashlib.sha256(Path(bitfile).read_bytes()).hexdigest()
-    return f"{Path(bitfile).stem}-{digest[:16]}.bin"
-
-
 @contextmanager
-def active(device) -> Iterator[None]:
-    """Make ``device`` pynq's active one: after a download pynq writes port widths to that, not to the overlay's."""
+def _active(device) -> Iterator[None]:
     previous = vars(Device).get("_active_device")
     Device.active_device = device
     try:
@@ -93,6 +82,18 @@ def active(device) -> Iterator[None]:
             del Device._active_device
         else:
             Device.active_device = previous
+
+
+loading = _Loading()
+
+
+def firmware_name(bitfile: str) -> str:
+    """Name for the bitstream on the board, which changes with its contents.
+
+    pynq sends nothing when the board has a file of that name, and would load an older bitstream.
+    """
+    digest = hashlib.sha256(Path(bitfile).read_bytes()).hexdigest()
+    return f"{Path(bitfile).stem}-{digest[:16]}.bin"
 
 
 def check_loaded(device) -> None:

@@ -25,6 +25,11 @@ class FileService(remote_device_pb2_grpc.RemoteDeviceServicer):
         """Nothing to do: the client goes on through the FPGA manager's files."""
         return messages.SetBitstreamAttrsResponse(status=True)
 
+    def _unused(self, request, context):
+        refuse(context, grpc.StatusCode.UNIMPLEMENTED, "pynq's client makes no such request")
+
+    download = set_pl_clk = shutdown = _unused
+
     def existsfile(self, request, context):
         """Whether a file or folder is there."""
         return messages.ExistsFileResponse(exists=self._board.files.exists(request.file_path))

@@ -19,11 +19,11 @@ def serve(board: Board, address: Address) -> None:
 
     Call it in the main thread. Raises ConfigError when the address is taken.
     """
+    server = BoardServer(board, address)
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    server = BoardServer(board, address)
     print(f"ready {address.text}", flush=True)
     stop.wait()
     # What the PL computes cannot be stopped halfway, and is of no use to anybody any more.
