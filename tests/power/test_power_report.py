@@ -39,8 +39,10 @@ def trace_of(arms, idle, run, last_idle=None, step=0.1, ripple=0.01):
     return Trace(times, watts)
 
 
-def report_of(arms, trace, window_s=0.1):
-    return evaluate(arms, trace, window_s=window_s, tail_s=TAIL, sensor="by hand", method="by hand", pl_busy_share=0.9)
+def report_of(arms, trace, window_s=0.1, pl_busy_share=0.9):
+    return evaluate(
+        arms, trace, window_s=window_s, tail_s=TAIL, sensor="by hand", method="by hand", pl_busy_share=pl_busy_share
+    )
 
 
 def test_figures_by_hand():
@@ -86,7 +88,7 @@ def test_a_measurement_without_fault_is_valid():
 @pytest.mark.parametrize(
     ("arms", "changes", "flag"),
     [
-        (arms_of(*[1000] * 4), {}, "4 repeats, fewer than 5"),
+        (arms_of(*[1000] * 4), {}, "number of repeats 4, fewer than 5"),
         (arms_of(*[1000] * 5, seconds=3.0), {}, "an arm of 3 s, shorter than 35 of the sensor's windows of 100 ms"),
         (arms_of(*[1000] * 5), {"ripple": 0.0}, "only 1 distinct readings in a running arm"),
         (arms_of(*[1000] * 5), {"step": 0.25}, "250 ms without a reading, longer than 2 windows"),
@@ -99,6 +101,12 @@ def test_flags(arms, changes, flag):
     report = report_of(arms, trace_of(arms, **{"idle": 4.0, "run": [6.0] * 5, **changes}))
     assert not report.valid and len(report.flags) == 1
     assert re.search(flag, report.flags[0])
+
+
+def test_a_kernel_that_mostly_waits_is_flagged():
+    arms = arms_of(*[1000] * 5)
+    report = report_of(arms, trace_of(arms, 4.0, [6.0] * 5), pl_busy_share=0.02)
+    assert len(report.flags) == 1 and "the kernel worked in 2 % of the running arms" in report.flags[0]
 
 
 def test_a_sensor_that_stops_is_an_error_not_a_figure():

@@ -17,7 +17,7 @@ from .trace import Trace
 
 MEASURED, EMULATED_WATTS = "measured (board)", "emulated (assumed watts)"
 FEWEST_REPEATS, FEWEST_WINDOWS, FEWEST_DISTINCT = 5, 35, 3  # 35 windows of the INA260 are 5 s
-MOST_DRIFT, MOST_SPREAD, MOST_GAP_WINDOWS, LEAST_WATTS = 0.05, 0.05, 2.0, 0.03
+MOST_DRIFT, MOST_SPREAD, MOST_GAP_WINDOWS, LEAST_WATTS, LEAST_BUSY = 0.05, 0.05, 2.0, 0.03, 0.3
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def evaluate(
         idle_before_watts=before,
         idle_after_watts=after,
         repeats=repeats,
-        flags=tuple(_flags(arms, repeats, spreads, after - before, trace, window_s)),
+        flags=tuple(_flags(arms, repeats, spreads, after - before, trace, window_s, pl_busy_share)),
         **spreads,
     )
 
@@ -157,12 +157,12 @@ def _repeat(idle: Arm, run: Arm, trace: Trace, tail_s: float) -> Repeat:
     )
 
 
-def _flags(arms, repeats, spreads, drift, trace, window_s):
+def _flags(arms, repeats, spreads, drift, trace, window_s, pl_busy_share):
     """Sentences with value, limit and remedy."""
     above = spreads["above_idle_watts"].mean
     shortest = min(arm.seconds for arm in arms)
     if len(repeats) < FEWEST_REPEATS:
-        yield f"{len(repeats)} repeats, fewer than {FEWEST_REPEATS}: use --repeats {FEWEST_REPEATS} or more"
+        yield f"number of repeats {len(repeats)}, fewer than {FEWEST_REPEATS}: use --repeats {FEWEST_REPEATS} or more"
     if shortest < FEWEST_WINDOWS * window_s:
         yield (
             f"an arm of {shortest:.3g} s, shorter than {FEWEST_WINDOWS} of the sensor's windows of "
@@ -179,6 +179,11 @@ def _flags(arms, repeats, spreads, drift, trace, window_s):
         yield (
             f"{1e3 * gap:.4g} ms without a reading, longer than {MOST_GAP_WINDOWS:g} windows of the sensor: other "
             "programs keep the CPU busy (on the emulated board: calls are too long, use a smaller --batch)"
+        )
+    if pl_busy_share < LEAST_BUSY:
+        yield (
+            f"the kernel worked in {100 * pl_busy_share:.2g} % of the running arms, less than {100 * LEAST_BUSY:g} %: "
+            "the total is mostly that of a board that waits for its CPU; use a larger --batch"
         )
     if above < LEAST_WATTS:
         yield f"{1e3 * above:.3g} mW above idle, less than {1e3 * LEAST_WATTS:g} mW: the sensor resolves 10 mW"
