@@ -1,77 +1,19 @@
-"""Board servers in processes of their own, and clients of them. Needs pynq 3.1, grpc, and g++ as tests/board does."""
+"""Fixtures of the remote suite: a server for all tests, connections to it. Each test file skips without PYNQ.remote."""
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from server_process import HERE, Server, free_kib, wait_for
 
-pytest.importorskip("grpc", reason="PYNQ.remote needs grpc")
-pytest.importorskip("pynq.remote", reason="PYNQ.remote came with pynq 3.1")
+sys.path.append(str(HERE.parent / "board"))  # tiny_networks
 
-sys.path.append(str(Path(__file__).parents[1] / "board"))
-
-from pynq.pl_server.remote_device import RemoteDevice
-from tiny_networks import image_network
-
-from pynq_qsnn.compiler import compile_network
-from pynq_qsnn.reference import Reference
-from pynq_qsnn.runtime.driver import QsnnOverlay
-
-HERE = Path(__file__).parent
 BATCH_SIZE, TIMEOUT_S = 4, 0.5
-START_S, END_S = 30, 10
-
-
-class Server:
-    """A server process and its address."""
-
-    def __init__(self, command: list, address: str):
-        self.address = address
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), *sys.path[:0]])}
-        environment.pop("PYNQ_REMOTE_DEVICES", None)
-        self.log = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, *map(str, command)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            text=True,
-            env=environment,
-        )
-        assert self.process.stdout.readline() == f"ready {address}\n", self.errors()
-
-    def errors(self) -> str:
-        """What it has logged so far."""
-        self.log.seek(0)
-        return self.log.read()
-
-    def set_faults(self, **faults) -> None:
-        """Break the board, or repair it."""
-        self.process.stdin.write(json.dumps(faults) + "\n")
-        self.process.stdin.flush()
-        assert self.process.stdout.readline() == "set\n"
-
-    def connect(self) -> RemoteDevice:
-        """A client in this process; pynq's own way, by a variable read at import, is for clients of their own."""
-        return RemoteDevice(0, self.address)
-
-    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """End it by a signal; (exit status, the rest of stdout)."""
-        self.process.send_signal(number)
-        try:
-            rest, _ = self.process.communicate(timeout=END_S)
-        finally:
-            self.process.kill()
-        return self.process.returncode, rest
 
 
 @pytest.fixture(scope="session")
@@ -117,28 +59,17 @@ def device(server):
     assert wait_for(lambda: free_kib(server.connect()) == 64 << 10)
 
 
-def free_kib(device) -> int:
-    """CmaFree of the board."""
-    return int(device.read_file("/proc/meminfo").split(b"CmaFree:")[1].split()[0])
-
-
-def wait_for(condition, seconds: float = 5.0) -> bool:
-    """Whether ``condition`` comes true."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 @pytest.fixture(scope="session")
 def network():
+    from tiny_networks import image_network
+
     return image_network()
 
 
 @pytest.fixture(scope="session")
 def program(network):
+    from pynq_qsnn.compiler import compile_network
+
     return compile_network(network)
 
 
@@ -150,10 +81,14 @@ def frames() -> np.ndarray:
 @pytest.fixture(scope="session")
 def logits(network, frames) -> np.ndarray:
     """What every executor must return for ``frames``."""
+    from pynq_qsnn.reference import Reference
+
     return Reference().load(network).run(frames)
 
 
 @pytest.fixture
 def overlay(device, program):
+    from pynq_qsnn.runtime.driver import QsnnOverlay
+
     with QsnnOverlay(device=device, batch_size=BATCH_SIZE, timeout_s=TIMEOUT_S) as opened:
         yield opened.load_model(program)
