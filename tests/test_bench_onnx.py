@@ -5,7 +5,7 @@ import pytest
 from random_networks import Limits, random_frames, random_network
 
 from pynq_qsnn.errors import ConfigError, FrameError, ModelFileError, QsnnError
-from pynq_qsnn.network import Conv2d, Flatten, Head, Network, Skip, TensorType
+from pynq_qsnn.network import Conv2d, Flatten, Head, Linear, Network, Skip, TensorType
 from pynq_qsnn.neuron import INT32_MAX, INT32_MIN, RESET_MODES, Affine, Neuron
 from pynq_qsnn.reference import Reference
 
@@ -60,6 +60,17 @@ def test_saturation_is_exact(reset_mode, leak_shift):
     network = saturating(reset_mode, leak_shift)
     logits = assert_exact(network, np.random.default_rng(1).integers(0, 256, (6, 4, 6, 6), np.uint8))
     assert len(np.unique(logits)) > 10
+
+
+def test_a_saturated_membrane_comes_back_sooner():
+    """Three steps of -2**30 end at -2**31 instead of below; of three steps of 2**30 the last one then fires."""
+    affine = Affine(np.array([-131072]), np.array([0]), np.array([1 << 30]))
+    hidden = Linear("hidden", "flat", np.full((1, 4), 127, np.int8), 8, Neuron(affine, 255, None), 8)
+    head = Head("head", "hidden", np.ones((1, 1), np.int8), 8, Affine(np.array([1]), np.array([0]), np.array([0])))
+    network = Network("back", TensorType((4, 1, 1), 8, 6, 255), 6, (Flatten("flat", "input"), hidden, head))
+    frames = np.zeros((2, 6, 4, 1, 1), np.uint8)
+    frames[0, :3] = 255
+    assert assert_exact(network, frames).tolist() == [[255], [6 * 255]]
 
 
 @pytest.mark.parametrize("static", [True, False])
