@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from ...errors import ConfigError
 from .address import PORT, Address
 
 CHUNK_BYTES = 1 << 18
+RETRY_S = 0.05
 
 
 class Doorway:
@@ -61,8 +63,10 @@ class Doorway:
             try:
                 outer, _ = self._listener.accept()
             except OSError:
-                continue  # closed, or the client has gone already
+                time.sleep(RETRY_S)  # closed, the client has gone already, or there are too many open files
+                continue
             threading.Thread(target=self._serve, args=(outer,), name="client", daemon=True).start()
+        self._listener.close()
 
     def _serve(self, outer: socket.socket) -> None:
         name = self._inside.with_name(f"client-{next(self._numbers)}")
