@@ -45,10 +45,10 @@ class Modules(Directive):
 
 
 def help_text(name: str | None) -> str:
-    """What `pynq-qsnn NAME --help` prints, 100 columns wide."""
+    """What `pynq-qsnn NAME --help` prints, as wide as the page."""
     from pynq_qsnn.cli import main
 
-    os.environ["COLUMNS"] = "100"
+    os.environ["COLUMNS"] = "88"
     with redirect_stdout(io.StringIO()) as text:
         try:
             main([name, "--help"] if name else ["--help"])

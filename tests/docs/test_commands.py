@@ -180,6 +180,18 @@ def test_a_command_is_one_that_exists(where, command, capsys):
             assert not module.startswith("pynq_qsnn") or (ROOT / f"{module.replace('.', '/')}.py").is_file(), where
 
 
+def test_the_demo_is_what_the_readme_says():
+    """Its recipe: the commands of the step by step, in that order, with options that exist."""
+    done = subprocess.run(["make", "-n", "-o", ".venv/installed", "demo"], cwd=ROOT, capture_output=True, text=True)
+    recipe = [words for line in done.stdout.splitlines() for words in simple_commands(line) if "pynq-qsnn" in words[0]]
+    assert [words[1] for words in recipe] == ["train", "export", "compile", "simulate", "run", "bench"]
+    for words in recipe:
+        parser().parse_args(words[1:])
+    readme = read_page(ROOT / "README.md")
+    shown = [c.split()[1] for b in readme.blocks for _, c in b.commands() if c.startswith("pynq-qsnn")]
+    assert shown == ["doctor", *(words[1] for words in recipe)]
+
+
 def test_reasons_are_given():
     reasons = [(page.name, b.line, b.not_run) for page in pages() for b in page.blocks if b.not_run is not None]
     assert reasons and all(len(reason.split()) >= 2 for _, _, reason in reasons)
