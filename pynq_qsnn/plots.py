@@ -54,7 +54,8 @@ def draw_rates(axis, rates: dict[str, np.ndarray], highest: float = 1.0) -> None
     table = 100 * np.stack(list(rates.values()))
     axis.imshow(table, cmap="viridis", vmin=0, vmax=100 * highest, aspect="auto")
     for (row, column), percent in np.ndenumerate(table):
-        axis.text(column, row, f"{percent:.0f} %", ha="center", va="center", color="white", fontsize=8)
+        colour = "black" if percent > 60 * highest else "white"
+        axis.text(column, row, f"{percent:.0f} %", ha="center", va="center", color=colour, fontsize=8)
     axis.set_yticks(range(len(rates)), rates)
     axis.set_xticks(range(table.shape[1]))
     axis.set_xlabel("step")
@@ -76,4 +77,5 @@ def draw_latencies(axis, milliseconds: np.ndarray) -> None:
         value = float(np.percentile(milliseconds, share))
         axis.axvline(value, color="black", linestyle=style, label=f"p{share}: {value:.3g} ms")
     axis.set(xlabel="milliseconds", ylabel="frames")
-    axis.legend(fontsize=8)
+    axis.margins(y=0.3)  # room for the legend
+    axis.legend(fontsize=7, ncols=3, loc="upper center")
