@@ -10,7 +10,6 @@ import numpy as np
 
 from .worker import run_chunk
 
-RESULT_S = 2.0
 TLS_FIELDS = ("tls_ca_file", "tls_worker_cert", "tls_worker_key")
 
 
@@ -52,24 +51,25 @@ class Engine:
         }
 
     def submit(self, index: int, frames: np.ndarray, finished: Callable) -> None:
-        """Run a chunk on any board; ``finished(index, future)`` is called, from another thread, when there is a result.
+        """Run a chunk on any board.
+
+        ``finished(index, result, error)`` is called once, from another thread. A result that is lost with its board
+        before it is fetched is computed again, without a word.
 
         The frames travel in the task, not by scatter: what is scattered lies on a worker and is lost with it.
         """
         future = self._client.submit(run_chunk, index, frames, key=f"chunk-{index}", pure=False)
-        self.watch(index, future, finished)
+        self._client.loop.add_callback(self._fetch, index, future, finished)
 
-    def watch(self, index: int, future, finished: Callable) -> None:
-        future.add_done_callback(lambda future: finished(index, future))
-
-    def result(self, future) -> dict | None:
-        """Result of a finished chunk, or None when it was lost with its board and is run again. Raises its error."""
-        from distributed import TimeoutError as NoResult
-
+    async def _fetch(self, index: int, future, finished: Callable) -> None:
+        # Awaited, because a Future.result() that times out leaves tasks behind that complain when they are collected.
         try:
-            return future.result(timeout=RESULT_S)
-        except NoResult:
-            return None
+            result = await self._client.gather(future, asynchronous=True)
+        except Exception as error:
+            finished(index, None, error)
+        else:
+            future.release()  # or it is computed again when its board is lost later
+            finished(index, result, None)
 
     def busy_workers(self) -> set[str]:
         """Addresses of the workers that have chunks to do."""

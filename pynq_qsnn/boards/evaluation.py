@@ -23,6 +23,7 @@ from .process import BoardProcess
 from .result import LOST, READY, STARTING, BoardReport, ChunkRecord, EvaluationResult
 
 MAXIMUM_CHUNK_BYTES = 8 << 20  # Dask advises against tasks above 10 MB
+MAXIMUM_CHUNK_FRAMES = 512  # of the default one: an emulated board takes a minute for as many CIFAR-10 frames
 CHUNKS_A_BOARD = 8  # small enough that a slow or dying board holds up little
 AHEAD = 2  # chunks on their way for each board: one runs, one is there
 TICK_S = 0.5
@@ -36,7 +37,7 @@ def evaluate(
     *,
     chunk: int | None = None,
     batch_size: int = 16,
-    timeout_s: float = 120.0,
+    timeout_s: float = 300.0,
     start_timeout_s: float = 120.0,
     progress: Callable[[int], object] | None = None,
 ) -> EvaluationResult:
@@ -73,7 +74,7 @@ def _chunk_size(frames: np.ndarray, chunk: int | None, batch_size: int, boards: 
             raise ConfigError(f"chunk is {chunk} frames of {frames[0].nbytes} bytes, at most {most} travel together")
         return chunk
     batches = max(1, len(frames) // (batch_size * boards * CHUNKS_A_BOARD))
-    return min(batches * batch_size, most)
+    return min(batches * batch_size, max(MAXIMUM_CHUNK_FRAMES, batch_size), most)
 
 
 class _Board:
@@ -83,7 +84,7 @@ class _Board:
         self.address, self.report = address, BoardReport(address.name)
         self.process: BoardProcess | None = None
         self.worker: str | None = None
-        self.started: list[int] = []  # chunks, in the order in which it took them up
+        self.started: set[int] = set()  # chunks that it took up
         self.heard = time.monotonic()
 
     def lose(self, reason: str) -> None:
@@ -148,13 +149,13 @@ class _Evaluation:
                 self._look_for_silence()
                 next_look = time.monotonic() + TICK_S
             try:
-                source, content = self._events.get(timeout=TICK_S)
+                source, *content = self._events.get(timeout=TICK_S)
             except queue.Empty:
                 continue
             if isinstance(source, BoardProcess):
-                self._hear(next(board for board in self._boards if board.process is source), content)
+                self._hear(next(board for board in self._boards if board.process is source), *content)
             else:
-                self._collect(source, content)
+                self._collect(source, *content)
         self._ended = time.monotonic()
 
     def _feed(self) -> None:
@@ -175,17 +176,16 @@ class _Evaluation:
             board.report.method, board.report.clock_mhz = report["method"], report["clock_mhz"]
             self._ready = self._ready or board.heard
         elif event == "started":
-            board.started.append(report["chunk"])
+            if report["chunk"] not in self._finished:
+                board.started.add(report["chunk"])
         elif event in ("lost", "exited"):
             board.lose(report["reason"])
         elif event == "refused":
             raise _typed_error(report)
 
-    def _collect(self, index: int, future) -> None:
-        result = self._engine.result(future)
-        if result is None:
-            self._engine.watch(index, future, lambda *event: self._events.put(event))
-            return
+    def _collect(self, index: int, result: dict | None, error: Exception | None) -> None:
+        if error is not None:
+            raise error
         board = next(board for board in self._boards if board.address.name == result["board"])
         first, count = index * self._size, len(result["logits"])
         self._logits[first : first + count], self._done[first : first + count] = result["logits"], True
@@ -212,7 +212,7 @@ class _Evaluation:
                 if board.worker not in busy:
                     board.heard = now
                 elif now - board.heard > self._timeout_s:
-                    board.lose(f"it finished no chunk within {self._timeout_s:g} s")
+                    board.lose(f"it finished no chunk within {self._timeout_s:g} s; a smaller chunk takes less")
 
     def _check_boards(self) -> None:
         if any(board.report.state != LOST for board in self._boards):
@@ -224,8 +224,10 @@ class _Evaluation:
         chunks = []
         for index, (name, seconds) in sorted(self._finished.items()):
             first = index * self._size
-            lost = [b.address.name for b in self._boards if index in b.started and b.address.name != name]
-            chunks.append(ChunkRecord(first, min(first + self._size, len(self._frames)), name, seconds, tuple(lost)))
+            last = min(first + self._size, len(self._frames))
+            others = [board for board in self._boards if index in board.started and board.address.name != name]
+            lost_on = tuple(board.address.name for board in others if board.report.state == LOST)
+            chunks.append(ChunkRecord(first, last, name, seconds, lost_on))
         ready = self._ready or self._ended
         reports = tuple(board.report for board in self._boards)
         return EvaluationResult(

@@ -34,7 +34,7 @@ class BoardProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=address.environment(),
+                env={**address.environment(), "TMPDIR": str(folder)},  # a killed board leaves nothing behind either
                 cwd=folder,
                 start_new_session=True,  # the terminal's Ctrl-C is the parent's
             )

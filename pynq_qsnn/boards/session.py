@@ -90,14 +90,11 @@ def describe_error(error: BaseException) -> str:
 
 def _remote_device():
     from ..runtime.locate import find_device
+    from ..runtime.remote import is_remote
 
-    try:
-        from pynq.pl_server.remote_device import RemoteDevice
-    except ImportError:
-        raise ToolMissing("boards at an address need PYNQ.remote, which pynq has since 3.1; upgrade pynq") from None
     device = find_device()
-    if not isinstance(device, RemoteDevice):
-        raise DeviceError("no PYNQ.remote server answers there; is pynq-remote running on the board?")
+    if not is_remote(device):  # an older pynq on a machine with a board of its own
+        raise ToolMissing("boards at an address need PYNQ.remote, which pynq has since 3.1; upgrade pynq")
     return device
 
 

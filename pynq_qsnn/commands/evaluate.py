@@ -38,7 +38,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--timeout",
         type=count,
-        default=120,
+        default=300,
         metavar="S",
         help="give up a board that finishes no chunk, or does not start, for so long (default: %(default)s)",
     )
