@@ -248,6 +248,12 @@ def test_bad_options(model, capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
+def test_a_figure_of_the_published_networks_is_refused(capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    assert main(["bench", "--paper", "--figure", str(tmp_path / "x.png")]) == 2
+    assert "--figure draws a model's rows" in capsys.readouterr().err
+
+
 def test_a_model_without_data_set_says_what_to_give(model, capsys):
     assert main(["bench", str(model / "model.qsnn"), "--emulate"]) == 2
     assert "choose one with --dataset or --input" in capsys.readouterr().err

@@ -21,7 +21,6 @@ from ..runtime.bench import (
     REPEATS,
     HostExecutor,
     Measurement,
-    knows_board_time,
     measure_board,
     measure_hosts,
 )
@@ -105,8 +104,6 @@ def run(args):
         overlay.load_model(program)
         measurements = measure_hosts(executors, args.repeats, args.seconds)
         measurements += measure_board(overlay, frames[: args.pl_frames], args.repeats, args.seconds)
-        if not knows_board_time(overlay):
-            missing["end to end in Python"] = "the emulated board runs in another process, its time cannot be read"
     content = _content(program.network, measurements, labels, missing)
     print(f"{program.network.name}, {frames.shape[0]} frames of {program.network.card.get('dataset', args.input)}")
     print_rows(content)

@@ -235,21 +235,13 @@ def measure_board(
     """The kernel by its own clocks (see :func:`measure_overlay`), and the way through Python, of the same calls.
 
     End to end is pack, copy, start, DMA, kernel, wait and unpack, one after the other, by ``overlay.monotonic``. On the
-    emulated board that is the kernel's modelled time and what Python took on this computer. Where an emulated board
-    runs in another process its time cannot be read, and there is no second row.
+    emulated board that is the kernel's modelled time and what Python, the register models included, took on this
+    computer; of an emulated board in another process, the calls to it too.
     """
     overlay.write_packed(overlay.pack(frames[: overlay.batch_size]))
     overlay.execute_on_buffers()  # not timed
     samples = _call_overlay(overlay, frames, repeats, minimum_seconds, latency_samples)
-    found = [_kernel_figures(overlay, frames, samples, repeats)]
-    if knows_board_time(overlay):
-        found.append(_end_to_end_figures(overlay, frames, samples, repeats))
-    return found
-
-
-def knows_board_time(overlay) -> bool:
-    """False where ``overlay.monotonic`` counts the seconds that a simulation takes, not those of the board."""
-    return not (overlay.is_emulated and overlay.monotonic is time.monotonic)
+    return [_kernel_figures(overlay, frames, samples, repeats), _end_to_end_figures(overlay, frames, samples, repeats)]
 
 
 def _call_overlay(overlay, frames: np.ndarray, repeats: int, seconds: float, samples: int) -> _BoardSamples:

@@ -1,7 +1,5 @@
 """What the figures of the overlay mean: rate from batches, latency from frames that are sent alone."""
 
-import time
-
 import numpy as np
 import pytest
 from conftest import BATCH_SIZE
@@ -35,12 +33,6 @@ def test_the_way_through_python_holds_the_kernel_and_its_four_stages(overlay, fr
     kernel_ms = 1e3 * BATCH_SIZE / kernel.fps
     assert whole.stages_ms["run"] > kernel_ms
     assert whole.python_percent == pytest.approx(100 * (1 - kernel_ms / batch_ms), abs=2)
-
-
-def test_the_seconds_of_a_simulation_are_no_board_time(overlay, frames, monkeypatch):
-    monkeypatch.setattr(overlay, "monotonic", time.monotonic)  # as on an emulated board in another process
-    (kernel,) = measure_board(overlay, frames, repeats=1, minimum_seconds=0, latency_samples=1)
-    assert kernel.executor.endswith("kernel")
 
 
 def test_throughput_test_tells_its_percentiles(overlay, frames):
