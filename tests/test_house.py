@@ -34,7 +34,7 @@ HEAVY = (
 PYNQ = ("pynq", "pynqutils", "pynqmetadata", "grpc")
 HEAVY_MODULES = ("training", "runtime.onnx_graph", "runtime.onnx_executor")  # the latter two inside functions
 # runtime/driver.py and its parts that need pynq
-DRIVER = ("clock", "driver", "ip", "locate", "pipeline", "remote", "runner")
+DRIVER = ("clock", "driver", "ip", "locate", "pipeline", "streaming", "remote", "runner")
 POWER = ("power.measurement", "power.pl_clocks", "power.rails")
 PYNQ_MODULES = ("emulator", "boards.session", *(f"runtime.{name}" for name in (*DRIVER, *POWER)))
 
