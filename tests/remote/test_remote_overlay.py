@@ -16,6 +16,7 @@ from pynq_qsnn.emulator.bitstream import write_overlay
 from pynq_qsnn.errors import BoardUnreachable, DeviceError, DeviceMemoryError, DeviceTimeout, DmaError, ModelFileError
 from pynq_qsnn.hwspec import load_config
 from pynq_qsnn.runtime import locate
+from pynq_qsnn.runtime.deadline import wait_until
 from pynq_qsnn.runtime.driver import EMULATED, QsnnOverlay
 from pynq_qsnn.runtime.remote import firmware_name
 
@@ -158,6 +159,17 @@ def _answers(device) -> bool:
         return bool(device.read_file("/proc/version"))
     except Exception:
         return False
+
+
+def test_a_board_that_takes_time_to_answer_is_not_asked_without_end():
+    questions = []
+
+    def ask() -> bool:
+        time.sleep(0.002)
+        return questions.append(None)
+
+    assert not wait_until(ask, 0.3)
+    assert 10 < len(questions) < 60  # 150 would fit in
 
 
 def test_boards_that_pynq_cannot_reach_are_no_reason_to_emulate_here(monkeypatch):
