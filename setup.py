@@ -1,4 +1,4 @@
-"""Packaging of pynq_qsnn. The wheel carries overlays/, hls/ and notebooks/ too, see pynq_qsnn/paths.py."""
+"""Packaging of pynq_qsnn. The wheel carries overlays/, hls/, models/ and notebooks/ too, see pynq_qsnn/paths.py."""
 
 import re
 from pathlib import Path
@@ -14,6 +14,7 @@ DATA_PACKAGES = {
     "pynq_qsnn.overlays": "overlays",
     "pynq_qsnn.overlays.kv260": "overlays/kv260",
     "pynq_qsnn.hls": "hls",
+    "pynq_qsnn.models": "models",
     "pynq_qsnn.notebooks": "notebooks",
 }
 
@@ -71,6 +72,7 @@ setup(
             *("Makefile", "*.md", "*.tcl", "*.cfg", "include/*", "src/*", "sim/*", "test/*"),
             *("rtl/Makefile", "rtl/*.*", "rtl/sim/*", "rtl/test/*"),
         ],
+        "pynq_qsnn.models": ["*.qsnn"],
         "pynq_qsnn.notebooks": ["*.ipynb", "*.md"],
     },
     include_package_data=False,
@@ -78,10 +80,11 @@ setup(
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": ["pynq-qsnn = pynq_qsnn.cli:main"],
-        # pynq extension points: a driver binds to the kernel, Overlay("qsnn_kv260.bit") resolves, `pynq get-notebooks`.
+        # pynq's extension points: a driver binds to the kernel, Overlay("qsnn_kv260.bit") resolves, and
+        # `pynq get-notebooks pynq-qsnn` copies the notebooks (it knows them by the name on the left).
         "pynq.lib": ["pynq_qsnn = pynq_qsnn.runtime.ip"],
         "pynq.overlays": ["pynq_qsnn = pynq_qsnn.overlays.kv260"],
-        "pynq.notebooks": ["pynq_qsnn = pynq_qsnn.notebooks"],
+        "pynq.notebooks": ["pynq-qsnn = pynq_qsnn.notebooks"],
     },
     zip_safe=False,
 )
