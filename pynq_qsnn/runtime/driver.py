@@ -348,8 +348,11 @@ class QsnnOverlay(Overlay):
 
 
 def _close_at_exit(overlay: weakref.ref) -> None:
-    if (living := overlay()) is not None:
-        living.close()
+    if (living := overlay()) is None:
+        return
+    if is_remote(living.device):
+        living._runner.drop()
+    living.close()
 
 
 def _positive(name: str, value: int) -> int:

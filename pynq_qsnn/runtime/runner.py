@@ -127,6 +127,17 @@ class Runner:
             raise
         self.running, self.finished = None, slot
 
+    def drop(self) -> None:
+        """Wait for the batch that is running, if any, and forget it: for the end of a program on a remote board.
+
+        It reads registers only. Files and buffers come in gRPC's streams, which need a new thread, and Python 3.12
+        starts none when a program ends.
+        """
+        if self.running is not None:
+            with suppress(DeviceError):
+                wait_until(self._call_ended, self.timeout_s)
+            self.running = None
+
     def _finish(self, slot: Slot) -> None:
         in_time = wait_until(self._call_ended, self._deadline - self._clock(), self._clock)
         if in_time:

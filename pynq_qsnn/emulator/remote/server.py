@@ -28,10 +28,10 @@ class BoardServer:
 
     def __init__(self, board: Board, address: Address):
         self._board, self.address = board, address
-        self._folder = tempfile.TemporaryDirectory(prefix="pynq-qsnn-board-")  # only this user can enter it
+        # only this user can enter it; not in $TMPDIR, which may be too long for the path of a socket
+        self._folder = tempfile.TemporaryDirectory(prefix="pynq-qsnn-board-", dir="/tmp")
         inside = Path(self._folder.name) / "server"
-        # gRPC would share the address with another server, and take a unix socket away from it
-        self._server = grpc.server(ThreadPoolExecutor(WORKERS), options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.server(ThreadPoolExecutor(WORKERS))
         buffers, mmio = BufferService(board), MmioService(board)
         self._handles = [buffers.handles, mmio.handles]
         buffer_pb2_grpc.add_RemoteBufferServicer_to_server(buffers, self._server)
