@@ -78,4 +78,4 @@ def draw_latencies(axis, milliseconds: np.ndarray) -> None:
         axis.axvline(value, color="black", linestyle=style, label=f"p{share}: {value:.3g} ms")
     axis.set(xlabel="milliseconds", ylabel="frames")
     axis.margins(y=0.3)  # room for the legend
-    axis.legend(fontsize=7, ncols=3, loc="upper center")
+    axis.legend(fontsize=7, ncol=3, loc="upper center")
