@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FENCE = re.compile(r"^(?P<fence>`{3,})\s*(?P<language>[^`\s]*)")
-MARK = re.compile(r"^<!--\s*(?P<kind>not run|test):\s*(?P<text>.*?)\s*-->")
+FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,})\s*(?P<language>[^`\s]*)")
+MARK = re.compile(r"^ *<!--\s*(?P<kind>not run|test):\s*(?P<text>.*?)\s*-->")
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ def read_page(path: Path) -> Page:
     items, marks, inside, body = [], {}, None, []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         if inside:
-            if line.startswith(inside["fence"]):
+            if line.strip().startswith(inside["fence"]):
                 items.append(Block(number - len(body), inside["language"], "\n".join(body), **marks))
                 inside, body, marks = None, [], {}
             else:
-                body.append(line)
+                body.append(line.removeprefix(inside["indent"]))
         elif fence := FENCE.match(line):
             inside = fence
         elif mark := MARK.match(line):
