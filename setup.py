@@ -40,7 +40,7 @@ EXTRAS = {
     "notebook": ["jupyterlab", "ipykernel", "nbclient", "nbconvert", "matplotlib"],
     "boards": ["distributed", "cryptography"],  # several boards at once: Dask, its links encrypted
     "video": ["opencv-python-headless<4.11"],  # newer ones need NumPy 2
-    "docs": ["sphinx", "furo", "myst-parser", "sphinxcontrib-mermaid"],
+    "docs": ["sphinx", "furo", "myst-parser"],
     "dev": ["pytest", "hypothesis", "ruff", "clang-format", "pre-commit", "playwright", "build"],
 }
 
