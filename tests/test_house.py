@@ -193,7 +193,7 @@ def wheel(tmp_path_factory):
         pytest.skip("the tests run outside a checkout")
     pytest.importorskip("wheel", reason="the package wheel, which builds wheels, is not installed")
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("pynq_qsnn", "overlays", "hls", "notebooks"):
+    for name in ("pynq_qsnn", "overlays", "hls", "models", "notebooks"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "build"))
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, source / name)
@@ -208,7 +208,8 @@ def wheel(tmp_path_factory):
 
 
 def test_the_wheel_carries_what_the_checkout_has(wheel):
-    for folder, inside in (("pynq_qsnn", ""), ("overlays", "overlays"), ("hls", "hls"), ("notebooks", "notebooks")):
+    for folder in ("pynq_qsnn", "overlays", "hls", "models", "notebooks"):
+        inside = "" if folder == "pynq_qsnn" else folder
         tracked = subprocess.run(["git", "ls-files", folder], cwd=ROOT, capture_output=True, text=True)
         for name in tracked.stdout.split():
             assert (wheel / "pynq_qsnn" / inside / Path(name).relative_to(folder)).is_file(), f"{name} is not packed"
