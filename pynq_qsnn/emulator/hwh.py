@@ -117,6 +117,7 @@ def _module(cell: str, design: BlockDesign, parameters: dict, registers: str, me
     vlnv = design.cells[cell]
     kind, version = vlnv.split(":")[2:]
     attributes = f"FULLNAME={_q('/' + cell)} HWVERSION={_q(version)} INSTANCE={_q(cell)} MODTYPE={_q(kind)}"
+    in_fabric = "FALSE" if cell == PS else "TRUE"  # how Kria-PYNQ's pynqmetadata 0.1.2 knows a processing system
     block = ""
     if registers:
         interface = {x.name: x.interface for x in INSTANCES}[cell]
@@ -128,8 +129,9 @@ def _module(cell: str, design: BlockDesign, parameters: dict, registers: str, me
     both = {**parameters, **{k.lower(): v for k, v in parameters.items()}}
     rows = "".join(f"<PARAMETER NAME={_q(k)} VALUE={_q(v)}/>" for k, v in both.items())
     return (
-        f'<MODULE COREREVISION="1" {attributes} IPTYPE="PERIPHERAL" IS_ENABLE="1" MODCLASS="PERIPHERAL" '
-        f"VLNV={_q(vlnv)}>\n<DOCUMENTS/><ADDRESSBLOCKS>{block}</ADDRESSBLOCKS>\n<PARAMETERS>{rows}</PARAMETERS>\n"
+        f'<MODULE COREREVISION="1" {attributes} IPTYPE="PERIPHERAL" IS_ENABLE="1" IS_PL="{in_fabric}" '
+        f'MODCLASS="PERIPHERAL" VLNV={_q(vlnv)}>\n<DOCUMENTS/><ADDRESSBLOCKS>{block}</ADDRESSBLOCKS>\n'
+        f"<PARAMETERS>{rows}</PARAMETERS>\n"
         f"<PORTS>{_ports(cell, design)}</PORTS>\n<BUSINTERFACES>{_bus_interfaces(cell, design)}</BUSINTERFACES>\n"
         f"{memory_map}</MODULE>"
     )
