@@ -310,7 +310,7 @@ def test_figure_of_a_kept_result_without_p90_and_spread(tmp_path):
 def test_bars_start_left_of_the_smallest_and_numbers_are_written(content):
     pytest.importorskip("matplotlib")
     figure = bench_figure.draw(content)
-    left, right = figure.axes
+    left, right, _ = figure.axes
     assert left.get_xscale() == right.get_xscale() == "log"
     assert left.get_xlim()[0] < min(row["fps"] for row in content["rows"])
     assert right.get_xlim()[1] > max(row["latency_ms_p99"] for row in content["rows"])

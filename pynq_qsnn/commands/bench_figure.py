@@ -15,6 +15,7 @@ COLOURS = {"measured (host)": "#0072B2", "emulated (cycle model)": "#E69F00", "m
 INK = {"measured (host)": "white", "emulated (cycle model)": "black", "measured (board)": "white"}  # on these colours
 HATCH, HATCH_TEXT = "///", "kernel emulated, Python as measured on this host"
 BAR, GAP = 0.72, 0.6  # height of a bar, and room between groups, in rows
+LEGEND_INCHES = 0.35
 TAILS = (("latency_ms_p90", "p90", "d"), ("latency_ms_p99", "p99", ">"))
 
 
@@ -52,8 +53,14 @@ def draw(content: dict):
     rows, methods = content["rows"], list(dict.fromkeys(row["method"] for row in content["rows"]))
     rows = sorted(rows, key=lambda row: methods.index(row["method"]))  # stable: the rows' own order within a kind
     places = [index + GAP * methods.index(row["method"]) for index, row in enumerate(rows)]
-    figure = Figure(figsize=(12, 1.9 + 0.42 * (places[-1] + 1)), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
+    height = 1.9 + 0.42 * (places[-1] + 1)
+    figure = Figure(figsize=(12, height), layout="constrained")
+    # The legend has axes of its own: matplotlib 3.5, which Ubuntu 22.04 has, places none outside of axes.
+    grid = figure.add_gridspec(2, 2, height_ratios=(height - LEGEND_INCHES, LEGEND_INCHES))
+    left = figure.add_subplot(grid[0, 0])
+    right, below = figure.add_subplot(grid[0, 1], sharey=left), figure.add_subplot(grid[1, :])
+    right.tick_params(labelleft=False)
+    below.axis("off")
     _draw_rates(left, rows, places)
     _draw_latencies(right, rows, places)
     left.set_yticks(places, [f"{row['executor']}\nbatch {row['batch_size']}" for row in rows], fontsize=8)
@@ -71,7 +78,7 @@ def draw(content: dict):
         for key, name, marker in TAILS
         if any(key in row for row in rows)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8)
+    below.legend(handles=handles, loc="center", ncol=len(handles), frameon=False, fontsize=8)
     where = f"{content.get('cpu', '')}, {content['machine']}".lstrip(", ")
     figure.suptitle(f"{content['network']}: throughput and latency\nhost: {where}; {content['date']}", fontsize=10)
     return figure

@@ -27,7 +27,7 @@ def write_figure(path: str | Path, report: EnergyReport, trace: Trace, arms: tup
     )
     axes.set(xlabel="seconds of the board's time", ylabel="board power in W", title=f"{title}, {report.method}")
     axes.set_xlim(0, arms[-1].end_s + report.tail_s - origin)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=3, frameon=False)
     kind = Path(path).suffix.lstrip(".") or "png"
     with atomic_file(Path(path)) as file:
         figure.savefig(file, format=kind, dpi=150)
