@@ -63,8 +63,8 @@ $(VENV)/installed: $(PACKAGING) $(wildcard constraints/host-*.txt)
 .venv-board-%/installed: constraints/board-%.txt $(PACKAGING)
 	$(call board_python,$*) -m venv $(@D)
 	$(@D)/bin/python $(PIP_INSTALL) -c $< setuptools wheel
-	$(@D)/bin/python $(PIP_INSTALL) -c $< -e '.[board]' pytest hypothesis
-	$(@D)/bin/python $(PIP_INSTALL) -c $< --no-deps hls4ml
+	$(@D)/bin/python $(PIP_INSTALL) --no-deps -r $<
+	$(@D)/bin/python $(PIP_INSTALL) --no-index -e '.[board]'
 	touch $@
 
 demo: $(VENV)/installed
