@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 from ..errors import QsnnError
 from ..files import atomic_file
+from ..runtime.frame_queue import close_source
 from ..runtime.sources import open_source
 from .common import (
     add_json_argument,
@@ -41,7 +42,7 @@ COLUMNS = {
     "latency_ms_p90": "p90 ms",
     "latency_ms_p99": "p99 ms",
 }
-FIELDS = ("index", "class", "arrived_s", "started_s", "finished_s")
+FIELDS = ("index", "class", "arrived_s", "started_s", "finished_s", "kernel_s")
 
 
 def add_arguments(parser):
@@ -59,7 +60,7 @@ def add_arguments(parser):
 def run(args):
     program = open_program(args.model)
     source = open_source(args.source, program.network.frame_shape)
-    totals = [total for total in (args.frames, getattr(source, "__len__", bool)()) if total]
+    known = [args.frames, len(source) if hasattr(source, "__len__") else None]
     labels = getattr(source, "labels", None)
     seen, right, failure = 0, 0, None
     with open_overlay(args) as overlay, atomic_file(args.csv) if args.csv else nullcontext() as file:
@@ -68,8 +69,8 @@ def run(args):
         table.writerow(FIELDS)
         with overlay.stream(_first(source, args.frames), args.queue) as stream:
             try:
-                for result in progress(stream, total=min(totals, default=None), unit="frame"):
-                    times = (f"{seconds:.6f}" for seconds in (result.arrived_s, result.started_s, result.finished_s))
+                for result in progress(stream, total=min(filter(None, known), default=None), unit="frame"):
+                    times = (f"{getattr(result, name):.6f}" for name in FIELDS[2:])
                     table.writerow((result.index, result.label, *times))
                     right += labels is not None and int(labels[result.index]) == result.label
                     seen += 1
@@ -77,9 +78,16 @@ def run(args):
                 print("interrupted")
             except QsnnError as error:  # what was seen before it is kept
                 failure = error
-        report = vars(stream.report())
+        report = {
+            "network": program.network.name,
+            "source": args.source,
+            "clock_mhz": overlay.clock_mhz,
+            "batch_size": overlay.batch_size,
+            **vars(stream.report()),
+        }
+        between = "; between two calls Python, on this computer" if overlay.is_emulated else ""
     print(format_table([report], COLUMNS))
-    print("latency: from the source to the result, the wait in the queue included")
+    print(f"latency: from the source to the result, the wait in the queue included{between}")
     if labels is not None and seen:
         report["accuracy_percent"] = 100 * right / seen
         classes = ", ".join(source.class_names)
@@ -94,4 +102,4 @@ def _first(source, number: int | None):
     try:
         yield from islice(source, number)
     finally:
-        getattr(source, "close", bool)()
+        close_source(source)

@@ -113,7 +113,6 @@ class HlsKernel:
                 self._run(call)
             except Exception as error:  # the CPU must see a stuck kernel, not a dead thread
                 logger.error("the simulated kernel failed and now hangs: %s", error)
-            finally:
                 self._time.thaw()
 
     def _run(self, call: dict[str, int]) -> None:

@@ -67,7 +67,8 @@ class BoardTime:
     The host needs seconds to simulate what the PL does in microseconds. Meanwhile the board's time stands still, but
     for what the CPU works beside the PL: the processor time of the thread that started the call, until that thread asks
     whether the call has ended. At the end of the call the longer of the two has passed, its modelled time or that work.
-    (Work that still goes on when the host has simulated the whole call counts as done after it: never too fast.)
+    (Work that still goes on when the host has simulated the whole call counts as done after it.) Other threads' work is
+    not counted: a board has four cores.
 
     busy: (start_s, end_s) of the calls that have ended, oldest first; the last ``BUSY_KEPT``.
     """

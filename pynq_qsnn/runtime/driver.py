@@ -210,7 +210,8 @@ class QsnnOverlay(Overlay):
             print(results.report())
 
         source: iterable of single frames, uint8 [C, H, W] ([T, C, H, W] for event frames): an array [N, ...], a
-            generator, or one of :mod:`pynq_qsnn.runtime.sources`. A thread of its own reads it.
+            generator, or one of :mod:`pynq_qsnn.runtime.sources`. A thread of its own reads it, and calls its
+            ``close()``, if it has one, at the end.
         queue_frames: most frames read ahead, by default four batches; a source is not asked for more.
 
         While the PL works, frames gather to a batch of up to ``batch_size``, are packed and copied; when it has nothing
@@ -218,9 +219,9 @@ class QsnnOverlay(Overlay):
         frames before; DmaError, DeviceTimeout, DeviceError as :meth:`execute`. wait, read_logits, time_log and
         layer_cycles do not disturb it; another call on the overlay ends it: it then raises DeviceError.
         """
+        size = _positive("queue_frames", 4 * self._batch_size if queue_frames is None else queue_frames)
         model, turn = self._need_model(), self._take_turn()
         network = model.program.network
-        size = _positive("queue_frames", 4 * self._batch_size if queue_frames is None else queue_frames)
 
         def check(frame: np.ndarray) -> np.ndarray:
             return check_frames(frame[None] if isinstance(frame, np.ndarray) else frame, network)[0]
@@ -231,6 +232,7 @@ class QsnnOverlay(Overlay):
             self.pack,
             lambda: self._check_turn(turn),
             self._batch_size,
+            min(self._batch_size, size),
             self.method,
             self.clock_mhz,
         )

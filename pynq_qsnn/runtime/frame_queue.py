@@ -60,7 +60,7 @@ class FrameQueue:
 
     def _end(self) -> None:
         try:
-            getattr(self._source, "close", bool)()
+            close_source(self._source)
         except Exception as error:
             self._error = self._error or error
         with self._changed:
@@ -94,4 +94,12 @@ class FrameQueue:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._thread.join(JOIN_TIMEOUT_S)
+        if threading.current_thread() is not self._thread:  # the garbage collector may run anywhere
+            self._thread.join(JOIN_TIMEOUT_S)
+
+
+def close_source(source: Iterable) -> None:
+    """Close a source that can be closed."""
+    close = getattr(source, "close", None)
+    if close is not None:
+        close()

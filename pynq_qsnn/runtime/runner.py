@@ -17,6 +17,7 @@ from .loading import LoadedModel
 from .status import describe_status
 
 RESULTS_TIMEOUT_S = 0.1  # the last results are on their way to memory when the kernel is done
+INTERRUPT_GRACE_S = 1.0
 
 
 class Runner:
@@ -122,8 +123,16 @@ class Runner:
             return
         try:
             self._finish(slot)
-        except BaseException:
+        except Exception:
             self.recover()
+            raise
+        except BaseException:  # Ctrl-C: a batch that soon ends by itself spares the board a new bitstream
+            self._deadline = min(self._deadline, self._clock() + INTERRUPT_GRACE_S)
+            try:
+                self._finish(slot)
+                self.running = None
+            except Exception:
+                self.recover()
             raise
         self.running, self.finished = None, slot
 

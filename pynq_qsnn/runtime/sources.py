@@ -64,16 +64,19 @@ class ImageFolder:
         return len(self.files)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        from PIL import Image
+        from PIL import Image, ImageOps
 
         channels, height, width = self.shape
         for file in self.files:
             try:
-                with Image.open(file) as picture:
+                with Image.open(file) as opened:
+                    if opened.mode[0] in "IF":
+                        raise ValueError(f"its pixels are of mode {opened.mode}; save it with 8 bits a channel")
+                    picture = ImageOps.exif_transpose(opened)  # phones store which way was up
                     rows, columns = centre(picture.height, picture.width, self.shape)
                     box = (columns.start, rows.start, columns.stop, rows.stop)
                     picture = picture.convert("L" if channels == 1 else "RGB").crop(box)
-                    pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+                    pixels = np.asarray(picture.resize((width, height), Image.BILINEAR))
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
                 raise DataError(f"{file} cannot be read as a picture: {error}") from error
             yield pixels.reshape(height, width, channels).transpose(2, 0, 1)
@@ -93,23 +96,30 @@ class Video:
     def __init__(self, path: str | Path | int, shape: tuple[int, ...]):
         _check_picture_shape(shape)
         self._cv2 = _need("cv2", "opencv-python-headless<4.11")
-        self.shape, self._name = shape, f"camera {path}" if isinstance(path, int) else str(path)
-        if not isinstance(path, int) and not Path(path).is_file():
+        self.shape, self._is_camera = shape, isinstance(path, int)
+        self._name = f"camera {path}" if self._is_camera else str(path)
+        if not self._is_camera and not Path(path).is_file():
             raise DataError(f"no video file {path}")
-        self._capture = self._cv2.VideoCapture(path if isinstance(path, int) else str(path))
+        self._capture = self._cv2.VideoCapture(path if self._is_camera else str(path))
         if not self._capture.isOpened():
-            remedy = "is it plugged in, and free?" if isinstance(path, int) else "is it a video that OpenCV can decode?"
+            remedy = "is it plugged in, and free?" if self._is_camera else "is it a video that OpenCV can decode?"
             raise DataError(f"{self._name} cannot be opened: {remedy}")
 
     def __iter__(self) -> Iterator[np.ndarray]:
         cv2, (channels, height, width) = self._cv2, self.shape
         conversion = cv2.COLOR_BGR2GRAY if channels == 1 else cv2.COLOR_BGR2RGB
         while True:
-            there, picture = self._capture.read()
+            try:
+                there, picture = self._capture.read()
+                if there:
+                    cut = picture[centre(*picture.shape[:2], self.shape)]
+                    pixels = cv2.cvtColor(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA), conversion)
+            except cv2.error as error:
+                raise DataError(f"{self._name}: OpenCV failed on a frame: {error}") from error
             if not there:
+                if self._is_camera:
+                    raise DataError(f"{self._name} gives no more frames: was it unplugged?")
                 return
-            cut = picture[centre(*picture.shape[:2], self.shape)]
-            pixels = cv2.cvtColor(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA), conversion)
             yield pixels.reshape(height, width, channels).transpose(2, 0, 1)
 
     def close(self) -> None:

@@ -65,6 +65,21 @@ class TestImageFolder:
         assert (grey == 77).all() and grey.shape == (3, 8, 8)
         assert next(iter(ImageFolder(tmp_path, (1, 5, 5)))).shape == (1, 5, 5)
 
+    def test_the_way_up_that_a_camera_noted(self, tmp_path, image):
+        picture = np.zeros((8, 16, 3), np.uint8)
+        picture[:, 8:] = 255  # bright on the right; turned by a quarter, bright below
+        exif = image.Exif()
+        exif[0x0112] = 6
+        image.fromarray(picture).save(tmp_path / "a.png", exif=exif)
+        (frame,) = ImageFolder(tmp_path, (1, 16, 8))
+        assert frame[0, 2].max() < 10 and frame[0, -3].min() > 245
+
+    @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+    def test_deep_pixels_are_refused(self, tmp_path, image, dtype):
+        image.fromarray(np.arange(64, dtype=dtype).reshape(8, 8)).save(tmp_path / "a.tif")
+        with pytest.raises(DataError, match="8 bits a channel"):
+            list(ImageFolder(tmp_path, (1, 8, 8)))
+
     def test_a_folder_a_class(self, tmp_path, image):
         for name, value in (("dog", 1), ("cat", 2), ("empty", None)):
             (tmp_path / name).mkdir()
@@ -126,25 +141,23 @@ class TestVideo:
         with pytest.raises(DataError, match="camera 97 cannot be opened"):
             Video(97, SHAPE)
 
+    def test_a_camera_that_ends(self, film):
+        camera = Video(film, SHAPE)
+        camera._is_camera = True  # there is none here: a file in its place
+        with pytest.raises(DataError, match="unplugged"):
+            list(camera)
+
     def test_stream(self, film, overlay, program):
         frames = np.stack(list(Video(film, SHAPE)))
         logits = [result.logits for result in overlay.stream(Video(film, SHAPE))]
         assert np.array_equal(logits, Reference().load(program).run(frames))
 
 
-def test_a_missing_package_is_named(tmp_path):
-    if "cv2" in sys.modules or _installed("cv2"):
-        pytest.skip("OpenCV is installed")
-    with pytest.raises(ToolMissing, match="opencv-python-headless"):
-        Video(0, SHAPE)
-
-
-def _installed(name: str) -> bool:
-    try:
-        __import__(name)
-    except ImportError:
-        return False
-    return True
+@pytest.mark.parametrize("module, package", [("cv2", "opencv-python-headless"), ("PIL", "pillow")])
+def test_a_missing_package_is_named(tmp_path, monkeypatch, module, package):
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
+    with pytest.raises(ToolMissing, match=package):
+        Video(0, SHAPE) if module == "cv2" else ImageFolder(tmp_path, SHAPE)
 
 
 class TestRecording:

@@ -1,5 +1,6 @@
 """stream(): order, double buffering, back-pressure, times, and a clean end however it ends."""
 
+import gc
 import signal
 import subprocess
 import sys
@@ -15,10 +16,12 @@ from tiny_networks import affine
 
 import pynq_qsnn
 from pynq_qsnn.compiler import compile_network
+from pynq_qsnn.emulator import open_board
 from pynq_qsnn.errors import ConfigError, DeviceError, DeviceTimeout, DmaError, FrameError
 from pynq_qsnn.network import Conv2d, Flatten, Head, Network, Pool, TensorType
 from pynq_qsnn.neuron import Neuron
 from pynq_qsnn.reference import Reference
+from pynq_qsnn.runtime.csim import KernelSimulation
 from pynq_qsnn.runtime.driver import QsnnOverlay
 
 
@@ -74,6 +77,7 @@ def test_times_of_a_frame(overlay, frames):
     starts = sorted({r.started_s for r in results})
     ends = sorted({r.finished_s for r in results})
     assert all(end <= start for end, start in zip(ends, starts[1:]))  # one batch at a time in the PL
+    assert all(0 < r.kernel_s <= r.finished_s - r.started_s for r in results)
 
 
 def test_a_source_may_reuse_its_array(overlay, frames, logits):
@@ -87,9 +91,9 @@ def test_a_source_may_reuse_its_array(overlay, frames, logits):
     assert np.array_equal(np.stack([r.logits for r in overlay.stream(source())]), logits)
 
 
-def test_full_batches_while_the_kernel_works(overlay, board, frames, logits):
+def test_full_batches_while_the_kernel_works(overlay, frames, logits):
     many = np.concatenate([frames] * 8)
-    with overlay.stream(many) as stream:
+    with overlay.stream(many, queue_frames=len(many)) as stream:
         results = list(stream)
     report = stream.report()
     assert np.array_equal(np.stack([r.logits for r in results]), np.concatenate([logits] * 8))
@@ -98,14 +102,59 @@ def test_full_batches_while_the_kernel_works(overlay, board, frames, logits):
     assert report.batches <= -(-len(many) // BATCH_SIZE) + 3
 
 
-def test_next_batch_is_prepared_while_the_kernel_runs(overlay, frames, monkeypatch):
-    running = []
-    pack = overlay.pack
-    monkeypatch.setattr(
-        overlay, "pack", lambda batch: running.append(overlay._runner.running is not None) or pack(batch)
-    )
-    list(overlay.stream(np.concatenate([frames] * 4)))
-    assert running[0] is False and sum(running) >= len(running) - 2
+class SlowSimulation:
+    """The kernel's simulation, taking at least ``seconds`` of the host's time a call."""
+
+    def __init__(self, simulation, seconds: float):
+        self._simulation, self._seconds = simulation, seconds
+
+    def __getattr__(self, name):
+        return getattr(self._simulation, name)
+
+    def start(self, *arguments):
+        time.sleep(self._seconds)
+        return self._simulation.start(*arguments)
+
+
+@pytest.fixture
+def slow_board(library):
+    with open_board(make_simulation=lambda: SlowSimulation(KernelSimulation(library=library), 0.1)) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("queue_frames", [None, 1, 2])
+def test_next_batch_is_prepared_while_the_kernel_runs(slow_board, program, frames, monkeypatch, queue_frames):
+    with QsnnOverlay(batch_size=BATCH_SIZE) as overlay:
+        overlay.load_model(program)
+        running, pack = [], overlay.pack
+
+        def watched(batch):
+            running.append(slow_board.board.kernel.running)
+            return pack(batch)
+
+        monkeypatch.setattr(overlay, "pack", watched)
+        list(overlay.stream(frames, queue_frames))
+    assert running[0] is False and all(running[1:]), running
+
+
+def test_packing_that_takes_longer_than_the_kernel_counts(slow_board, program, frames, monkeypatch):
+    """It runs while the host simulates, and still must not come for nothing."""
+    with QsnnOverlay(batch_size=BATCH_SIZE) as overlay:
+        overlay.load_model(program)
+        pack = overlay.pack
+
+        def slow(batch):
+            end = time.thread_time() + 0.02
+            while time.thread_time() < end:
+                pass
+            return pack(batch)
+
+        monkeypatch.setattr(overlay, "pack", slow)
+        with overlay.stream(np.concatenate([frames] * 2), queue_frames=22) as stream:
+            list(stream)
+        report = stream.report()
+    assert report.seconds >= 0.02 * (report.batches - 1)
+    assert report.busy < 0.1
 
 
 def test_a_slow_source_gets_each_result_at_once(overlay, frames, logits):
@@ -130,9 +179,12 @@ def test_back_pressure(overlay, frames, queue_frames):
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "4"])
-def test_queue_size_refused(overlay, frames, value):
+def test_queue_size_refused(overlay, frames, logits, value):
+    stream = overlay.stream(frames)
+    first = next(stream)
     with pytest.raises(ConfigError, match="queue_frames"):
         overlay.stream(frames, value)
+    assert np.array_equal([first.logits, *(r.logits for r in stream)], logits)  # the open one goes on
 
 
 def test_closing_early(overlay, frames, check_right):
@@ -143,6 +195,18 @@ def test_closing_early(overlay, frames, check_right):
     stream.close()
     assert source.closed and overlay._runner.running is None
     assert list(stream) == []
+    check_right()
+
+
+def test_leaving_a_loop_ends_the_stream_without_the_garbage_collector(overlay, frames, check_right):
+    source = PacedSource(np.concatenate([frames] * 9), lambda index: True)
+    gc.disable()
+    try:
+        for _ in overlay.stream(source):
+            break
+        assert source.closed and not source_threads() and overlay._runner.running is None
+    finally:
+        gc.enable()
     check_right()
 
 
@@ -231,6 +295,25 @@ def test_dma_error_in_the_middle(overlay, board, frames, check_right):
     with pytest.raises(DmaError):
         list(stream)
     board.faults.dma_slave_error = None
+    check_right()
+
+
+def test_a_batch_that_does_not_start_loses_none_before_it(overlay, monkeypatch, frames, logits, check_right):
+    sends, send = [], overlay._runner.stream.send
+
+    def third_fails(*arguments):
+        sends.append(arguments)
+        if len(sends) == 3:
+            raise DmaError("injected")
+        send(*arguments)
+
+    monkeypatch.setattr(overlay._runner.stream, "send", third_fails)
+    results = []
+    with pytest.raises(DmaError, match="injected"):
+        for result in overlay.stream(frames):
+            results.append(result.logits)
+    finished = sum(arguments[1] for arguments in sends[:2]) // (16 * overlay.program.frame_beats)
+    assert len(results) == finished >= 2 and np.array_equal(np.stack(results), logits[:finished])
     check_right()
 
 
@@ -342,6 +425,7 @@ def test_ctrl_c_in_a_script():
                             print("running", flush=True)
             finally:
                 print("bytes left allocated:", emulated.board.cma.used_bytes, flush=True)
+                print("bitstream loads:", emulated.board.loads, flush=True)
     """
     here = Path(__file__).parent
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(here)!r})\n" + textwrap.dedent(code)]
@@ -353,5 +437,5 @@ def test_ctrl_c_in_a_script():
         output, errors = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert output.strip() == "bytes left allocated: 0"
+    assert output.splitlines() == ["bytes left allocated: 0", "bitstream loads: 1"]  # the batch was waited for
     assert "KeyboardInterrupt" in errors and process.returncode not in (0, -signal.SIGSEGV)
