@@ -92,3 +92,10 @@ def test_no_page_claims_a_measurement_on_a_board():
         table = (ROOT / "README.md").read_text().partition("<!-- results")[2].partition("<!-- end")[0]
         rows = [line for line in table.splitlines() if re.match(r"\| \d", line)]
         assert len(rows) == 3 and all(row.endswith("| none yet |") for row in rows)
+
+
+def test_the_wheel_is_named_by_its_version():
+    from pynq_qsnn import __version__
+
+    for name in ("README.md", "docs/tutorial/first-afternoon.md"):
+        assert f"pynq_qsnn-{__version__}-py3-none-any.whl" in (ROOT / name).read_text()
