@@ -37,8 +37,6 @@ def save(path: str | Path, kind: str, meta: dict, arrays: dict[str, np.ndarray])
         "kind": kind,
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in members.items()},
     }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in {"manifest.json": json.dumps(manifest).encode(), **members}.items():
             # A fixed date makes equal contents equal files.

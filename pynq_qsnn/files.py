@@ -30,16 +30,18 @@ def cache_dir() -> Path:
 
 
 @contextmanager
-def atomic_file(target: Path):
+def atomic_file(target: str | Path):
     """Yield a binary file that becomes `target` when the block ends well, and vanishes when it does not.
 
-    The temporary file lies in the same folder, because os.replace is atomic only within one file system.
+    Its folder is created when absent. The temporary file lies in the same one, because os.replace is atomic only within
+    one file system.
     Raises ConfigError when nothing can be written there.
     """
     target = Path(target)
     if target.is_dir():
         raise ConfigError(f"{target} is a folder, a file name is needed")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     except OSError as error:
         raise ConfigError(f"{target} cannot be written: {error.strerror}") from error

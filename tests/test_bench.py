@@ -19,7 +19,9 @@ from pynq_qsnn.runtime.bench import MEASURED_HOST, HostExecutor, measure_hosts
 KINDS = {MEASURED_HOST, "emulated (cycle model)", "measured (board)"}
 ROW_KEYS = {
     *("executor", "method", "runs_on", "threads", "frames", "batch_size", "fps", "fps_min", "fps_max", "fps_repeats"),
-    *("latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "latency_samples", "stages_ms", "python_percent"),
+    *("latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "latency_samples"),
+    *("batch_latency_ms_p50", "batch_latency_ms_p90", "batch_latency_ms_p99", "batch_latency_samples"),
+    *("stages_ms", "python_percent", "python_on"),
     *("accuracy_percent", "agreement_percent", "bit_exact", "fps_ratio", "latency_ratio"),
 }
 
@@ -58,11 +60,30 @@ def test_latencies_are_those_of_single_frames():
     assert measured.fps == 4
 
 
+def test_batch_latencies_are_those_of_whole_batches():
+    batches = iter([7.0, *np.random.default_rng(0).permutation(100)])  # ms; the first is the turn's warm-up
+    measured = Machine(lambda call, size: 1e-3 * (next(batches) if size == 4 else 2)).measure(
+        402, 4, repeats=1, minimum_seconds=0
+    )
+    assert measured.batch_latency_samples == 100  # the two frames left over are in none
+    found = (measured.batch_latency_ms_p50, measured.batch_latency_ms_p90, measured.batch_latency_ms_p99)
+    assert found == pytest.approx((49.5, 89.1, 98.01))
+    assert measured.latency_ms_p99 == pytest.approx(2)
+
+
+def test_one_executor_alone():
+    machine_ = Machine(lambda call, size: 0.001 * size)
+    frames, options = np.arange(1, 9), {"repeats": 2, "minimum_seconds": 0, "latency_samples": 6}
+    measured = figures.measure_host("alone", machine_.run, frames, 4, clock=machine_.clock, **options)
+    assert measured.executor == "alone" and measured.latency_samples == 6 and measured.batch_size == 4
+    assert measured.fps == pytest.approx(1000) and measured.fps_repeats == 2
+
+
 def test_warm_up_is_in_no_figure():
     machine_ = Machine(lambda call, size: 1000.0 if call == 0 else 0.001 * size)
     measured = machine_.measure(32, 16, repeats=3, minimum_seconds=0.5)
     assert measured.fps_min == pytest.approx(1000) and measured.fps_max == pytest.approx(1000)
-    assert measured.latency_ms_p99 == pytest.approx(1)
+    assert measured.latency_ms_p99 == pytest.approx(1) and measured.batch_latency_ms_p99 == pytest.approx(16)
     # the same executor without its slow first calls: the rest is timed
     slow = Machine(lambda call, size: 1000.0 if call == 1 else 0.001 * size).measure(32, 16, repeats=3)
     assert slow.fps_min < 1 and slow.latency_ms_p99 > 1000
@@ -159,7 +180,13 @@ def test_json_has_every_field(content):
         assert set(row) == ROW_KEYS and row["method"] in KINDS
         assert row["fps_min"] <= row["fps"] <= row["fps_max"] and row["fps_repeats"] == 2
         assert 0 < row["latency_ms_p50"] <= row["latency_ms_p90"] <= row["latency_ms_p99"]
-        assert row["latency_samples"] >= 2 and row["bit_exact"] is True and row["agreement_percent"] == 100
+        assert 0 < row["batch_latency_ms_p50"] <= row["batch_latency_ms_p90"] <= row["batch_latency_ms_p99"]
+        assert (
+            row["latency_samples"] >= 2
+            and row["batch_latency_samples"] >= 2
+            and row["bit_exact"] is True
+            and row["agreement_percent"] == 100
+        )
         assert row["fps_ratio"] == pytest.approx(row["fps"] / content["rows"][0]["fps"])
 
 
@@ -175,7 +202,9 @@ def test_rows_and_their_labels(content):
     assert whole["fps"] < kernel["fps"] and 0 < whole["python_percent"] < 100
     assert whole["latency_ms_p50"] > kernel["latency_ms_p50"]
     assert kernel["batch_size"] == 4 and kernel["frames"] == 9
-    assert machine.cpu_name() in whole["runs_on"] and machine.cpu_name() not in kernel["runs_on"]
+    assert kernel["runs_on"] == whole["runs_on"] == "PL at 250 MHz"
+    assert whole["python_on"] == machine.cpu_name() and whole["executor"].endswith("Python on this computer")
+    assert all(row["python_on"] is None for row in content["rows"] if row is not whole)
 
 
 def test_kinds_never_share_a_table(content, capsys):
@@ -183,6 +212,7 @@ def test_kinds_never_share_a_table(content, capsys):
     for block in capsys.readouterr().out.split("\n\n"):
         assert sum(f"{kind}:" in block for kind in KINDS) <= 1
         assert not ("host simulator, 1" in block and "emulated KV260" in block)
+        assert "end to end" not in block or f"as measured on {machine.cpu_name()}" in block
 
 
 def test_one_frame(model, capsys):

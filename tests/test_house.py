@@ -40,7 +40,7 @@ PYNQ_MODULES = ("emulator", "boards.session", *(f"runtime.{name}" for name in (*
 
 # Package-internal imports that docs/architecture.md allows, lazy ones inside functions included. A name allows its
 # submodules; the longest matching key decides; a module may always import its own subpackage.
-FOUNDATION = ("errors", "paths", "files", "progress", "hwspec")
+FOUNDATION = ("errors", "paths", "files", "progress", "hwspec", "kv260")
 EXECUTABLE = (*FOUNDATION, "container", "neuron", "network", "packing", "program", "reference")
 MAY_IMPORT = {
     "": (),
@@ -48,6 +48,7 @@ MAY_IMPORT = {
     "errors": (),
     "paths": (),
     "files": ("errors",),
+    "kv260": ("paths",),
     "hwspec": ("errors", "paths", "resources"),  # lazily: what does not fit is no config
     "container": ("errors", "files"),
     "neuron": ("errors", "hwspec"),

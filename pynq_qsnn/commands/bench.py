@@ -27,11 +27,13 @@ from ..runtime.bench import (
 from ..runtime.machine import cpu_name
 from . import bench_figure, paper
 from .common import (
+    add_figure_argument,
     add_frame_arguments,
     add_json_argument,
     count,
     format_table,
     interrupt_afterwards,
+    need_matplotlib,
     open_program,
     provenance,
     test_frames,
@@ -51,6 +53,9 @@ COLUMNS = {
     "latency_ms_p90": "p90 ms",
     "latency_ms_p99": "p99 ms",
     "latency_samples": "samples",
+    "batch_latency_ms_p50": "batch p50",
+    "batch_latency_ms_p90": "batch p90",
+    "batch_latency_ms_p99": "batch p99",
     "accuracy_percent": "accuracy %",
     "agreement_percent": "agreement %",
     "bit_exact": "bit-exact",
@@ -74,7 +79,7 @@ def add_arguments(parser):
     add_board_arguments(parser)
     add_frame_arguments(parser, None)
     add_json_argument(parser)
-    bench_figure.add_arguments(parser)
+    add_figure_argument(parser, "also draw the rows")
 
 
 def _seconds(text: str) -> float:
@@ -89,7 +94,7 @@ def _seconds(text: str) -> float:
 
 def run(args):
     if args.figure:
-        bench_figure.require()
+        need_matplotlib()
     if args.paper:
         if args.figure:
             raise ConfigError("--figure draws a model's rows; docs/table4.png shows those of --paper")
@@ -180,10 +185,13 @@ def print_rows(content: dict) -> None:
                 stages = ", ".join(f"{stage} {ms:.3f}" for stage, ms in row["stages_ms"].items())
                 print(
                     f"end to end, ms a batch of {row['batch_size']}: {stages}; outside the kernel's clocks "
-                    f"{row['python_percent']:.1f} %, as measured on {content['cpu']}"
+                    f"{row['python_percent']:.1f} %, as measured on {row['python_on']}"
                 )
     repeats = content["rows"][0]["fps_repeats"]
-    print(f"\nfps: median of {repeats} rates. p50, p90, p99: latency of one frame. Warm-up is in neither.")
+    print(
+        f"\nfps: median of {repeats} rates. p50, p90, p99: ms of a call with one frame, batch p50, p90, p99: with "
+        "a whole batch. Warm-up is in none."
+    )
     print(
         f"ratio, agreement, bit-exact: to {content['baseline']}, in this run. Between two kinds, a ratio sets a model "
         "beside a measurement."

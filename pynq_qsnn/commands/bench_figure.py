@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 from pathlib import Path
 
 from ..files import atomic_file
-from .common import writable
 
-SUFFIXES = (".png", ".svg", ".pdf")
 # Okabe and Ito's palette: told apart by colour-blind readers.
 COLOURS = {"measured (host)": "#0072B2", "emulated (cycle model)": "#E69F00", "measured (board)": "#009E73"}
 INK = {"measured (host)": "white", "emulated (cycle model)": "black", "measured (board)": "white"}  # on these colours
@@ -19,28 +16,11 @@ LEGEND_INCHES = 0.35
 TAILS = (("latency_ms_p90", "p90", "d"), ("latency_ms_p99", "p99", ">"))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--figure FILE."""
-    parser.add_argument("--figure", metavar="FILE", type=_figure_file, help="also draw the rows (.png, .svg or .pdf)")
-
-
-def _figure_file(text: str) -> str:
-    if Path(text).suffix not in SUFFIXES:
-        raise argparse.ArgumentTypeError(f"must end in one of {', '.join(SUFFIXES)}, not {Path(text).name}")
-    return writable(text)
-
-
-def require() -> None:
-    """Raise ModuleNotFoundError without matplotlib, before the work."""
-    import matplotlib.figure  # noqa: F401
-
-
 def write(path: str, content: dict) -> None:
     """Draw what ``bench --json`` writes (older files too) and put it into ``path``, atomically."""
     stream = io.BytesIO()
     draw(content).savefig(stream, format=Path(path).suffix[1:], dpi=150)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(Path(path)) as file:
+    with atomic_file(path) as file:
         file.write(stream.getvalue())
 
 

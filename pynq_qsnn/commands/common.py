@@ -26,6 +26,8 @@ from ..packing import check_frames
 from ..program import Program
 from ..progress import bar_file
 
+FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
+
 
 def open_network(path: str | Path) -> Network:
     """The network of a .qsnn file or of a program file."""
@@ -62,11 +64,29 @@ def add_json_argument(parser: argparse.ArgumentParser) -> None:
 def writable(text: str) -> str:
     """Refuse before the work, not after it, a file that could not be written."""
     folder = Path(text).absolute().parent
-    while not folder.exists():
+    while not os.path.exists(folder):  # missing folders are made when the file is
         folder = folder.parent
-    if Path(text).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+    if os.path.isdir(text) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise argparse.ArgumentTypeError(f"{text} cannot be written: {folder} is not a folder of yours, or it is one")
     return text
+
+
+def add_figure_argument(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """--figure FILE. Call :func:`need_matplotlib` where it is given."""
+    text = f"{purpose} ({', '.join(FIGURE_SUFFIXES[:-1])} or {FIGURE_SUFFIXES[-1]})"
+    parser.add_argument("--figure", metavar="FILE", type=figure_file, help=text)
+
+
+def figure_file(text: str) -> str:
+    """A :func:`writable` file of a kind that matplotlib writes everywhere."""
+    if Path(text).suffix not in FIGURE_SUFFIXES:
+        raise argparse.ArgumentTypeError(f"must end in one of {', '.join(FIGURE_SUFFIXES)}, not {Path(text).name}")
+    return writable(text)
+
+
+def need_matplotlib() -> None:
+    """Raise ModuleNotFoundError without matplotlib, before the work."""
+    import matplotlib.figure  # noqa: F401
 
 
 def count(text: str) -> int:
@@ -162,6 +182,5 @@ def provenance() -> dict:
 def write_json(path: str | None, content) -> None:
     """Write JSON atomically; nothing when ``path`` is None."""
     if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(Path(path)) as file:
+        with atomic_file(path) as file:
             file.write(json.dumps(content, indent=1).encode() + b"\n")

@@ -15,15 +15,16 @@ import sys
 from dataclasses import asdict
 
 from .common import (
+    add_figure_argument,
     add_frame_arguments,
     add_json_argument,
     count,
     format_table,
+    need_matplotlib,
     open_program,
     progress,
     provenance,
     test_frames,
-    writable,
     write_json,
 )
 from .run import add_board_arguments, open_overlay
@@ -63,7 +64,7 @@ FIGURES = {
 def add_arguments(parser):
     parser.add_argument("model", help="program file, or a .qsnn that is compiled on the way")
     parser.add_argument(
-        "--seconds", type=_seconds, help="length of an arm in the board's time (default: 10; emulated board: 0.05)"
+        "--seconds", type=_seconds, help="length of an arm in the board's time (default: 10; emulated board: 0.1)"
     )
     parser.add_argument("--repeats", type=count, default=5, help="pairs of arms (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the arms' order (default: %(default)s)")
@@ -73,7 +74,7 @@ def add_arguments(parser):
         default="hwmon",
         help="the INA260's own files, or pynq.get_rails() with libsensors (default: %(default)s)",
     )
-    parser.add_argument("--figure", metavar="FILE.png", type=writable, help="draw power against time")
+    add_figure_argument(parser, "draw power against time")
     add_board_arguments(parser, batch=None)
     add_frame_arguments(parser, None)
     add_json_argument(parser)
@@ -81,17 +82,17 @@ def add_arguments(parser):
 
 def run(args):
     if args.figure:
-        import matplotlib  # noqa: F401 - found missing now, not after minutes of measuring
+        need_matplotlib()
     program = open_program(args.model)
     frames, _ = test_frames(args, program.network)
-    batch, args.batch = args.batch, args.batch or PROBE_BATCH
-    from ..runtime.power.measurement import measure_energy, window_s
+    batch, args.batch = args.batch, PROBE_BATCH if args.batch is None else args.batch
+    from ..runtime.power import measurement as measuring
 
     with open_overlay(args) as overlay:
         overlay.load_model(program)
-        sensor = _open_sensor(args.sensor, overlay)
+        sensor = (measuring.open_hwmon if args.sensor == "hwmon" else measuring.open_pmbus)(overlay)
         try:
-            measurement = measure_energy(
+            measurement = measuring.measure_energy(
                 overlay,
                 frames,
                 sensor,
@@ -103,29 +104,23 @@ def run(args):
             )
         finally:
             sensor.close()
-        settings = {"clock_mhz": overlay.clock_mhz, "batch_size": overlay.batch_size, "window_s": window_s(overlay)}
+        settings = {
+            "clock_mhz": overlay.clock_mhz,
+            "batch_size": overlay.batch_size,
+            "distinct_frames": measurement.distinct_frames,
+        }
     report = measurement.report
     name = program.network.name
     _print(name, report, settings)
+    origin = measurement.arms[0].start_s
+    arms = [{**asdict(a), "start_s": a.start_s - origin, "end_s": a.end_s - origin} for a in measurement.arms]
+    row = {**provenance(), "network": name, "seed": args.seed, **settings, **report.row(), "arms": arms}
+    write_json(args.json, row)  # before the figure: what was measured is kept whatever becomes of that
     if args.figure:
         from ..runtime.power.figure import write_figure
 
         write_figure(args.figure, report, measurement.trace, measurement.arms, name)
         print(f"wrote {args.figure}")
-    origin = measurement.arms[0].start_s
-    arms = [{**asdict(a), "start_s": a.start_s - origin, "end_s": a.end_s - origin} for a in measurement.arms]
-    row = {**provenance(), "network": name, "seed": args.seed, **settings, **report.row(), "arms": arms}
-    write_json(args.json, row)
-
-
-def _open_sensor(name, overlay):
-    if name == "hwmon":
-        from ..runtime.power.measurement import open_hwmon
-
-        return open_hwmon(overlay)
-    from ..runtime.power.rails import PmbusRail
-
-    return PmbusRail()
 
 
 def _print(name, report, settings):
@@ -139,7 +134,10 @@ def _print(name, report, settings):
         }
         for number, repeat in enumerate(report.repeats, 1)
     ]
-    print(f"{name}, batches of {settings['batch_size']} frames at {settings['clock_mhz']:g} MHz, {report.method}")
+    print(
+        f"{name}, batches of {settings['batch_size']} frames ({settings['distinct_frames']} different ones) at "
+        f"{settings['clock_mhz']:g} MHz, {report.method}"
+    )
     print(f"sensor: {report.sensor}, the whole module's power (processors, logic, DDR)\n")
     print(format_table(rows, REPEATS))
     figures = []

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from ..hwspec import load_config
+from ..kv260 import DEFAULT_BITFILE
 from ..program import Program
 from . import board, clocks, host, memory, overlay, python, sensors
 from . import load as loading
-from .load import board_files, board_registers
 from .report import BOARD, BOTH, HOST, WRONG, Case, Check
 from .system import System
 
@@ -56,14 +56,21 @@ def examine(
     system: default this machine.  group: a key of GROUPS; default "all" when emulating, "board" on a KV260 and for a
         load, else "host".
     load: load the overlay; it replaces what is in the PL. An emulated board's is always loaded.
-    bitfile: default the installed overlay's.  program: what contiguous memory must hold, with ``batch_size`` frames.
-    Raises ConfigError for an emulated or loaded overlay without the board's lines.
+    bitfile: default the installed overlay's; an emulated board has its own.  program: what contiguous memory must hold,
+        with ``batch_size`` frames.
+    Raises ConfigError for an emulated or loaded overlay without the board's lines, and for an emulated one with a
+    bitfile.
     """
     system = system or System()
     if group is None:
         group = "all" if emulate else "board" if load or board.is_kv260(system) else "host"
     if (emulate or load) and BOARD not in GROUPS[group]:
         raise ConfigError(f"--group {group} has no lines of a board: leave out --emulate and --load, or --group")
+    if emulate and bitfile is not None:
+        raise ConfigError(
+            f"--bitfile {bitfile} is not what the emulated board loads, it has one of its own: leave out --bitfile, or "
+            "--emulate"
+        )
     try:
         config = load_config()
     except ConfigError as error:  # every other line rests on it
@@ -74,7 +81,7 @@ def examine(
     if program is not None:
         needed = memory.device_bytes(program, batch_size)
         needed_for = f"{program.network.name} at batch {batch_size}"
-    case = Case(system, config, bitfile or str(overlay.DEFAULT_BITFILE), needed, needed_for, BOARD in GROUPS[group])
+    case = Case(system, config, bitfile or str(DEFAULT_BITFILE), needed, needed_for, BOARD in GROUPS[group])
     lines = [line for line in LINES if line.group in GROUPS[group]]
     machine = board_name(system)
     with ExitStack() as stack:
@@ -83,7 +90,7 @@ def examine(
             loaded = loading.load(system, emulate, bitfile, Path(folder))
             case = replace(case, loaded=loaded, bitfile=loaded.get("bitfile", case.bitfile))
             if emulate:
-                machine, files, registers = "KV260 (emulated)", board_files(loaded), board_registers(loaded)
+                machine, files, registers = "KV260 (emulated)", loading.files(loaded), loading.registers(loaded)
                 case = replace(case, system=replace(system, files=files, registers=registers))
             # An emulated board that could not be opened has no files, and those of a remote one are not here.
             remote = "" if emulate else system.environ.get(python.REMOTE)

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
+from ..kv260 import (
+    CLKACT,
+    CRL_APB,
+    IOPLL_CTRL,
+    IOPLL_MHZ,
+    PL0_REF_CTRL,
+    RPLL_CTRL,
+    divided_mhz,
+    pll_mhz,
+)
 from .board import as_root
 from .report import BOARD, OK, OPTIONAL, SKIPPED, WRONG, Case, Line, Outcome
 from .system import System
 
-CRL_APB = 0xFF5E_0000
-PLL_CONTROL = {0: CRL_APB + 0x20, 2: CRL_APB + 0x30}  # SRCSEL -> IOPLL, RPLL (UG1087, CRL_APB)
-PL_CONTROL = tuple(CRL_APB + 0xC0 + 4 * index for index in range(4))
+PLL_CONTROL = {0: CRL_APB + IOPLL_CTRL, 2: CRL_APB + RPLL_CTRL}  # SRCSEL -> IOPLL, RPLL (UG1087, CRL_APB)
+PL_CONTROL = tuple(CRL_APB + PL0_REF_CTRL + 4 * index for index in range(4))
 REGISTERS = (*PLL_CONTROL.values(), *PL_CONTROL)
-CRYSTAL_MHZ = 100 / 3
-IOPLL_MHZ = 1500
 TOLERANCE = 1e-3
 SWITCH_OFF = (
     "python3 -c 'from pynq import Clocks; [setattr(r, \"CLKACT\", 0) for r in Clocks._instance.PL_CLK_CTRLS[1:]]'"
 )
 
 
-def pll_mhz(system: System, address: int) -> float:
-    """Frequency of a PLL of the board's 33.33 MHz crystal."""
-    control = system.register(address)
-    return CRYSTAL_MHZ * (control >> 8 & 0x7F) / (2 if control >> 16 & 1 else 1)
-
-
 def pl_mhz(system: System, index: int) -> float | None:
     """Frequency of a PL clock; 0 when it is off, None of a source other than IOPLL and RPLL."""
     control = system.register(PL_CONTROL[index])
-    if not control >> 24 & 1:
+    if not control & CLKACT:
         return 0.0
     source = PLL_CONTROL.get(control & 7)
     if source is None:
         return None
-    return pll_mhz(system, source) / ((control >> 8 & 0x3F or 1) * (control >> 16 & 0x3F or 1))
+    return divided_mhz(pll_mhz(system.register(source)), control)
 
 
 def _unreadable(case: Case, error: OSError) -> Outcome:
@@ -43,7 +44,7 @@ def _unreadable(case: Case, error: OSError) -> Outcome:
 def check_clock(case: Case) -> Outcome:
     wanted = case.config.clock_mhz
     try:
-        found, pll = pl_mhz(case.system, 0), pll_mhz(case.system, PLL_CONTROL[0])
+        found, pll = pl_mhz(case.system, 0), pll_mhz(case.system.register(PLL_CONTROL[0]))
     except OSError as error:
         return _unreadable(case, error)
     if abs(pll - IOPLL_MHZ) > TOLERANCE * IOPLL_MHZ:

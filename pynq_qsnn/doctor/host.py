@@ -53,7 +53,7 @@ def check_data(case: Case) -> Outcome:
     remedy = "export PYNQ_QSNN_DATA=/folder/with/cifar10   (digits needs none; CIFAR-10 is downloaded otherwise)"
     if not folder:
         return Outcome(OPTIONAL, "PYNQ_QSNN_DATA is not set", remedy)
-    if not Path(folder).is_dir():
+    if not case.system.path(str(Path(folder).absolute())).is_dir():
         return Outcome(WARNING, f"PYNQ_QSNN_DATA is {folder}, no folder", remedy)
     return Outcome(OK, folder)
 

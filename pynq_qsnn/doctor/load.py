@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ..errors import DeviceError, SpecMismatch
+from ..kv260 import DMA_TYPE
 from .python import REMOTE
 from .report import BOARD, OK, SKIPPED, WRONG, Case, Line, Outcome
 from .system import System
@@ -27,7 +28,7 @@ HOST_LINES = "pynq-qsnn doctor --group host   (what the emulated board runs on)"
 
 
 def load(system: System, emulate: bool, bitfile: str | None, folder: Path) -> dict:
-    """What :func:`examine` found. folder: gets copies of an emulated board's .bit and .hwh."""
+    """What :func:`load_and_run` found. folder: gets copies of an emulated board's .bit and .hwh."""
     request = {"emulate": emulate, "bitfile": bitfile, "folder": str(folder)}
     package = str(Path(__file__).resolve().parents[2])
     paths = [package, *filter(None, [system.environ.get("PYTHONPATH")])]
@@ -46,26 +47,26 @@ def load(system: System, emulate: bool, bitfile: str | None, folder: Path) -> di
     return {"error": last, "files": {}, "registers": {}}
 
 
-def board_files(result: dict) -> dict[str, bytes]:
+def files(result: dict) -> dict[str, bytes]:
     """Files of an emulated board, as :class:`.System` takes them."""
     return {name: text.encode("latin-1") for name, text in result["files"].items()}
 
 
-def board_registers(result: dict) -> dict[int, int]:
+def registers(result: dict) -> dict[int, int]:
     """Registers of an emulated board, by address."""
     return {int(address): value for address, value in result["registers"].items()}
 
 
-def examine(emulate: bool, bitfile: str | None, folder: str) -> dict:
+def load_and_run(emulate: bool, bitfile: str | None, folder: str) -> dict:
     """Load and run. Keys are those of the steps that were reached; ``error`` is the text of the one that failed.
 
     bitfile: the file that was loaded.  method: "measured (board)" or "emulated (cycle model)".  max_bytes: of one DMA
     transfer.  expected, fingerprint: of the program and of the kernel.  agree: one frame gave the reference's logits.
-    files, registers: of an emulated board.
+    files, registers: of an emulated board, which loads its own bitstream.
     """
     from ..compiler import compile_network
     from ..reference import Reference
-    from ..runtime.driver import DMA_TYPE, QsnnOverlay
+    from ..runtime.driver import QsnnOverlay
     from ..runtime.locate import find_device, find_ip
     from .sample import sample_frames, sample_network
 
@@ -77,7 +78,7 @@ def examine(emulate: bool, bitfile: str | None, folder: str) -> dict:
                 from ..emulator import open_board
 
                 board = stack.enter_context(open_board())
-                bitfile = board.bitfile if bitfile is None else bitfile
+                bitfile = board.bitfile
             elif find_device() is None:  # the driver would open an emulated board
                 raise DeviceError("pynq finds no device to load it on")
             try:
@@ -158,7 +159,7 @@ LINES = (
 def main() -> None:
     """Child process: the request is its only argument, the answer a file, since anything may print."""
     request = json.loads(sys.argv[1])
-    answer = json.dumps(examine(**request))
+    answer = json.dumps(load_and_run(**request))
     handle, name = tempfile.mkstemp(dir=request["folder"])
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(answer)

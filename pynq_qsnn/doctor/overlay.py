@@ -8,14 +8,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ..errors import OverlayMissing
-from ..paths import resource
+from ..kv260 import DMA_TYPE, EMULATED_MARK
 from .report import BOARD, MISSING, OK, SKIPPED, WARNING, WRONG, Case, Line, Outcome
 
-DEFAULT_BITFILE = resource("overlays", "kv260", "qsnn_kv260.bit")
-EMULATED_MARK = b"_emulated;"  # in the header of the emulated board's .bit
 BUILD = "make -C overlays/kv260   (with Vitis HLS and Vivado 2022.2 - 2024.2), or pynq-qsnn doctor --emulate"
 COPY = "copy .bit, .hwh and .json of one build to the board once more, all three"
-DMA_TYPE, INTERRUPT_TYPE, SYSTEM_TYPE = ":ip:axi_dma:", ":ip:axi_intc:", ":ip:zynq_ultra_ps_e:"
+INTERRUPT_TYPE, SYSTEM_TYPE = ":ip:axi_intc:", ":ip:zynq_ultra_ps_e:"
 PL0_MHZ = "PSU__CRL_APB__PL0_REF_CTRL__ACT_FREQMHZ"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..files import atomic_file
 from ..hwspec import HardwareConfig
+from ..kv260 import EMULATED_MARK
 from .hwh import hand_off
 
 SYNC_WORD = bytes.fromhex("aa995566")
@@ -21,7 +22,7 @@ def bit_file(config: HardwareConfig, hwh: str) -> bytes:
     """
     body = b"\xff" * 64 + SYNC_WORD + NO_OPERATION * 16 + hwh_hash(hwh)
     header = struct.pack(">H", 9) + bytes.fromhex("0ff00ff00ff00ff000") + struct.pack(">H", 1)
-    design = f"qsnn_{config.name}_emulated;UserID=0XFFFFFFFF;Version=emulated"
+    design = f"qsnn_{config.name}{EMULATED_MARK.decode()}UserID=0XFFFFFFFF;Version=emulated"
     for key, text in zip(b"abcd", (design, config.part, "1970/01/01", "00:00:00")):
         data = text.encode() + b"\0"
         header += bytes([key]) + struct.pack(">H", len(data)) + data

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..hwspec import KERNEL_ARGUMENTS, Field, HardwareConfig
+from ..kv260 import DMA_TYPE
 
 KERNEL_VLNV = "xilinx.com:hls:qsnn_top:1.0"
-DMA_VLNV = "xilinx.com:ip:axi_dma:7.1"
+DMA_VLNV = f"{DMA_TYPE}7.1"
 PS = "zynq_ultra_ps_e_0"
 CONCAT = "xlconcat_0"
 RESET = "reset_0"

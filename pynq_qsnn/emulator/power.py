@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from ..kv260 import EMULATED_WINDOW_S
 from .ps import BoardTime
 
 HWMON = "/sys/class/hwmon/hwmon0"
-WINDOW_S = 1.408e-3  # 1/100 of the real sensor's: simulating a second of board time takes minutes
 LSB_WATTS, VOLTS = 0.01, 5.0
 
 
@@ -28,8 +28,8 @@ class PowerModel:
     @property
     def watts(self) -> float:
         """Mean power over the last conversion window that has ended."""
-        end = math.floor(self._time.now() / WINDOW_S) * WINDOW_S
-        busy_share = self._time.busy_seconds(end - WINDOW_S, end) / WINDOW_S
+        end = math.floor(self._time.now() / EMULATED_WINDOW_S) * EMULATED_WINDOW_S
+        busy_share = self._time.busy_seconds(end - EMULATED_WINDOW_S, end) / EMULATED_WINDOW_S
         return self.idle_w + (self.busy_w - self.idle_w) * busy_share
 
     def files(self) -> dict[str, Callable[[], bytes]]:

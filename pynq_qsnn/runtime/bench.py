@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from . import measure
-from .cycles import call_cycles
 from .machine import cpu_name
+from .measure import STAGES, TimedCall, timed_call
 
 MEASURED_HOST = "measured (host)"
 REPEATS = 5
@@ -18,7 +18,6 @@ BOARD_LATENCY_FRAMES = 16
 LATENCY_SAMPLES = 100
 LATENCY_SECONDS = 5.0  # a slow executor gives fewer samples than LATENCY_SAMPLES, and says how many
 MINIMUM_SECONDS = 1.0  # shorter runs are repeated: a single short one mostly measures the machine's mood
-STAGES = ("pack", "copy", "run", "unpack")
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,10 @@ class Measurement:
     threads: None where the executor does not tell.  frames: distinct frames judged.
     fps: frames a second in batches of ``batch_size``, the median of ``fps_repeats`` rates from fps_min to fps_max.
     latency_ms_*: percentiles of ``latency_samples`` calls with one frame, milliseconds.
+    batch_latency_ms_*: the same of ``batch_latency_samples`` calls with ``batch_size`` frames.
     stages_ms: of a batch on its way through Python and the board.  python_percent: share of that way in which the
-    kernel's clock does not run.  Both None where there are no such stages.
+    kernel's clock does not run.  python_on: processor that this share was measured on, which on the emulated board is
+    not the board's.  All three None where there are no such stages.
     logits: int32 or float32 [N, classes].
     """
 
@@ -48,9 +49,14 @@ class Measurement:
     latency_ms_p90: float
     latency_ms_p99: float
     latency_samples: int
+    batch_latency_ms_p50: float
+    batch_latency_ms_p90: float
+    batch_latency_ms_p99: float
+    batch_latency_samples: int
     logits: np.ndarray
     stages_ms: dict[str, float] | None = None
     python_percent: float | None = None
+    python_on: str | None = None
 
     def row(self, labels: np.ndarray | None, truth: np.ndarray) -> dict:
         """Table row: accuracy against ``labels`` [N] (None: unknown), agreement of classes with ``truth`` logits.
@@ -106,11 +112,10 @@ def measure_host(
     run: Callable[[np.ndarray], np.ndarray],
     frames: np.ndarray,
     batch_size: int,
-    latency_frames: int = LATENCY_SAMPLES,
-    minimum_seconds: float = MINIMUM_SECONDS,
+    **options,
 ) -> Measurement:
-    """:func:`measure_hosts` for one executor alone."""
-    return measure_hosts([HostExecutor(name, run, frames, batch_size)], REPEATS, minimum_seconds, latency_frames)[0]
+    """:func:`measure_hosts` for one executor alone, with its options."""
+    return measure_hosts([HostExecutor(name, run, frames, batch_size)], **options)[0]
 
 
 class _HostSamples:
@@ -123,6 +128,7 @@ class _HostSamples:
         self._calls = 0
         self._rates: list[float] = []
         self._latencies: list[float] = []
+        self._batch_latencies: list[float] = []
 
     def time_batches(self, turns: int, seconds: float) -> None:
         """One rate, over this turn's share of the batches and of ``seconds`` at least."""
@@ -133,7 +139,8 @@ class _HostSamples:
             index = self._calls % count
             begin = self._clock()
             self._logits[index] = self._executor.run(self._batches[index])
-            passed += self._clock() - begin
+            self._batch_latencies.append(self._clock() - begin)
+            passed += self._batch_latencies[-1]
             self._calls, calls = self._calls + 1, calls + 1
         self._rates.append(calls * len(self._batches[0]) / passed)
 
@@ -162,7 +169,7 @@ class _HostSamples:
             frames=len(executor.frames),
             batch_size=len(self._batches[0]),
             logits=np.concatenate(logits),
-            **_figures(self._rates, self._latencies),
+            **_figures(self._rates, self._latencies, self._batch_latencies),
         )
 
 
@@ -173,55 +180,50 @@ def _full_batches(frames: np.ndarray, batch_size: int) -> tuple[list[np.ndarray]
     return [frames[i : i + size] for i in range(0, whole, size)], frames[whole:]
 
 
-def _figures(rates: list[float], latencies_s: list[float]) -> dict:
+def _figures(rates: list[float], latencies_s: list[float], batch_latencies_s: list[float]) -> dict:
     """The fields of a Measurement that rates [1/s] and latencies [s] make up."""
-    p50, p90, p99 = measure.percentiles(1e3 * np.asarray(latencies_s))
     return {
         "fps": float(np.median(rates)),
         "fps_min": float(min(rates)),
         "fps_max": float(max(rates)),
         "fps_repeats": len(rates),
-        "latency_ms_p50": p50,
-        "latency_ms_p90": p90,
-        "latency_ms_p99": p99,
-        "latency_samples": len(latencies_s),
+        **_latencies("latency", latencies_s),
+        **_latencies("batch_latency", batch_latencies_s),
     }
+
+
+def _latencies(name: str, seconds: list[float]) -> dict:
+    p50, p90, p99 = measure.percentiles(1e3 * np.asarray(seconds))
+    return {f"{name}_ms_p50": p50, f"{name}_ms_p90": p90, f"{name}_ms_p99": p99, f"{name}_samples": len(seconds)}
 
 
 # the board
 
 
 @dataclass
-class _BoardCall:
-    """One call of the kernel. stages_s: pack, copy, run, unpack, of the board's own time; kernel_s: of its clocks."""
-
-    frames: int
-    kernel_s: float
-    latency_s: float
-    stages_s: np.ndarray
-
-
-@dataclass
 class _BoardSamples:
-    logits: np.ndarray
-    batches: list[_BoardCall]
-    singles: list[_BoardCall] = field(default_factory=list)
+    """logits: of every frame.  batches: calls with ``batch_size`` frames.  singles: with one."""
 
-    def rates(self, repeats: int, seconds: Callable[[_BoardCall], float]) -> list[float]:
-        """Frames a second of ``repeats`` stretches of calls."""
-        parts = np.array_split(np.arange(len(self.batches)), repeats)
-        stretches = [[self.batches[i] for i in part] for part in parts]
-        return [sum(call.frames for call in calls) / sum(map(seconds, calls)) for calls in stretches]
+    logits: np.ndarray
+    batch_size: int
+    batches: list[TimedCall]
+    singles: list[TimedCall]
+
+    def figures(self, repeats: int, batch: Callable[[TimedCall], float], single: Callable[[TimedCall], float]) -> dict:
+        """Rates of ``repeats`` stretches of calls, and latencies. batch, single: the seconds of a call that count."""
+        seconds = [batch(call) for call in self.batches]
+        rates = [len(part) * self.batch_size / part.sum() for part in np.array_split(seconds, repeats)]
+        return _figures(rates, [single(call) for call in self.singles], seconds)
 
 
 def measure_overlay(overlay, frames: np.ndarray) -> Measurement:
     """Figures of a :class:`~pynq_qsnn.runtime.driver.QsnnOverlay` from the kernel's own time log, in one pass.
 
-    fps: frames over the clocks between the first instruction's start and the last one's end of each batch; the host's
-    packing and copying is not in it.  Latency: first start to last end of frames that are sent alone (batch 1), so
-    that no weights of a next frame are fetched meanwhile.
+    fps and batch latency: the clocks between the first instruction's start and the last one's end of each batch; the
+    host's packing and copying is not in it.  Latency: first start to last end of frames that are sent alone (batch 1),
+    so that no weights of a next frame are fetched meanwhile.
     """
-    samples = _call_overlay(overlay, frames, 1, 0.0, min(BOARD_LATENCY_FRAMES, len(frames)))
+    samples = _call_overlay(overlay, frames, 1, 0.0, min(BOARD_LATENCY_FRAMES, len(frames)), warm_ups=0)
     return _kernel_figures(overlay, frames, samples, 1)
 
 
@@ -236,55 +238,40 @@ def measure_board(
 
     End to end is pack, copy, start, DMA, kernel, wait and unpack, one after the other, by ``overlay.monotonic``. On the
     emulated board that is the kernel's modelled time and what Python, the register models included, took on this
-    computer; of an emulated board in another process, the calls to it too.
+    computer; of an emulated board in another process, the calls to it too. The first call of either size is not timed.
     """
-    overlay.write_packed(overlay.pack(frames[: overlay.batch_size]))
-    overlay.execute_on_buffers()  # not timed
-    samples = _call_overlay(overlay, frames, repeats, minimum_seconds, latency_samples)
+    samples = _call_overlay(overlay, frames, repeats, minimum_seconds, latency_samples, warm_ups=1)
     return [_kernel_figures(overlay, frames, samples, repeats), _end_to_end_figures(overlay, frames, samples, repeats)]
 
 
-def _call_overlay(overlay, frames: np.ndarray, repeats: int, seconds: float, samples: int) -> _BoardSamples:
+def _call_overlay(
+    overlay, frames: np.ndarray, repeats: int, seconds: float, samples: int, warm_ups: int
+) -> _BoardSamples:
+    """warm_ups: calls of either size that no figure is made of; the kernel's own clocks need none."""
     batches, rest = _full_batches(frames, overlay.batch_size)
-    clock_mhz, logits, calls = overlay.clock_mhz, [], []
+    clock_mhz, calls, singles = overlay.clock_mhz, [], []
+    for _ in range(warm_ups):
+        timed_call(overlay, batches[0], clock_mhz)
     begin = time.monotonic()  # of the computer: how long a user waits, whatever the board's time is
     while len(calls) < max(len(batches), repeats) or time.monotonic() - begin < seconds:
-        result, call = _call(overlay, batches[len(calls) % len(batches)], clock_mhz)
-        calls.append(call)
-        if len(logits) < len(batches):
-            logits.append(result)
+        calls.append(timed_call(overlay, batches[len(calls) % len(batches)], clock_mhz))
+    logits = [call.logits for call in calls[: len(batches)]]
     if len(rest):
-        logits.append(_call(overlay, rest, clock_mhz)[0])
-    found = _BoardSamples(np.concatenate(logits), calls)
+        logits.append(timed_call(overlay, rest, clock_mhz).logits)
+    for _ in range(warm_ups):
+        timed_call(overlay, frames[:1], clock_mhz)
     begin = time.monotonic()
-    while not found.singles or (len(found.singles) < samples and time.monotonic() - begin < LATENCY_SECONDS):
-        index = len(found.singles) % len(frames)
-        found.singles.append(_call(overlay, frames[index : index + 1], clock_mhz)[1])
-    return found
-
-
-def _call(overlay, frames: np.ndarray, clock_mhz: float) -> tuple[np.ndarray, _BoardCall]:
-    marks = [overlay.monotonic()]
-    packed = overlay.pack(frames)
-    marks.append(overlay.monotonic())
-    overlay.write_packed(packed)
-    marks.append(overlay.monotonic())
-    overlay.execute_on_buffers()
-    marks.append(overlay.monotonic())
-    logits = overlay.read_logits()
-    marks.append(overlay.monotonic())
-    log = overlay.time_log()
-    latency_us = measure.latencies_us(log, overlay.executions(), clock_mhz)[0]
-    kernel_s = call_cycles(log) / (1e6 * clock_mhz)
-    return logits, _BoardCall(len(frames), kernel_s, 1e-6 * float(latency_us), np.diff(marks))
+    while not singles or (len(singles) < samples and time.monotonic() - begin < LATENCY_SECONDS):
+        index = len(singles) % len(frames)
+        singles.append(timed_call(overlay, frames[index : index + 1], clock_mhz))
+    return _BoardSamples(np.concatenate(logits), len(batches[0]), calls, singles)
 
 
 def _kernel_figures(overlay, frames: np.ndarray, samples: _BoardSamples, repeats: int) -> Measurement:
     return Measurement(
         executor=f"{_board_name(overlay)}, kernel",
-        runs_on=f"PL at {overlay.clock_mhz:g} MHz",
         **_board_fields(overlay, frames, samples),
-        **_figures(samples.rates(repeats, lambda call: call.kernel_s), [call.latency_s for call in samples.singles]),
+        **samples.figures(repeats, lambda call: call.kernel_s, lambda call: float(call.latencies_s[0])),
     )
 
 
@@ -292,14 +279,12 @@ def _end_to_end_figures(overlay, frames: np.ndarray, samples: _BoardSamples, rep
     stages = np.mean([call.stages_s for call in samples.batches], axis=0)
     kernel_s = np.mean([call.kernel_s for call in samples.batches])
     return Measurement(
-        executor=f"{_board_name(overlay)}, end to end in Python",
-        runs_on=f"PL at {overlay.clock_mhz:g} MHz, Python on {cpu_name()}",
+        executor=f"{_board_name(overlay)}, end to end, Python on this computer",
         **_board_fields(overlay, frames, samples),
-        **_figures(
-            samples.rates(repeats, lambda call: call.stages_s.sum()), [call.stages_s.sum() for call in samples.singles]
-        ),
+        **samples.figures(repeats, lambda call: call.seconds, lambda call: call.seconds),
         stages_ms={stage: float(1e3 * seconds) for stage, seconds in zip(STAGES, stages)},
         python_percent=float(100 * (1 - kernel_s / stages.sum())),
+        python_on=cpu_name(),
     )
 
 
@@ -310,8 +295,9 @@ def _board_name(overlay) -> str:
 def _board_fields(overlay, frames: np.ndarray, samples: _BoardSamples) -> dict:
     return {
         "method": overlay.method,
+        "runs_on": f"PL at {overlay.clock_mhz:g} MHz",
         "threads": None,
         "frames": len(frames),
-        "batch_size": samples.batches[0].frames,
+        "batch_size": samples.batch_size,
         "logits": samples.logits,
     }

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pynq.ps import Clocks
 
 from ..errors import ConfigError, DeviceError
+from ..kv260 import CRYSTAL_MHZ, IOPLL_MHZ
 from .connection import board_errors
 
-IOPLL_MHZ = 1500
 TOLERANCE = 1e-3  # Vivado's figures are off by 1e-5 for the same reason as pynq's
-CRYSTAL_MHZ, CRYSTAL_OF_PYNQ_MHZ = 100 / 3, 33.333
+CRYSTAL_OF_PYNQ_MHZ = 33.333
 COMMON_MHZ = (100, 125, 150, 187.5, 250, 300)
 
 

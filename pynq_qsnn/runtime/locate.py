@@ -12,13 +12,11 @@ from pynq.pl_server.device import Device
 from ..errors import BoardUnreachable, DeviceError, OverlayMissing
 from ..files import cache_dir
 from ..hwspec import HardwareConfig
-from ..paths import resource
+from ..kv260 import DEFAULT_BITFILE, EMULATED_MARK
 from .connection import board_errors
 from .machine import is_kv260
 from .remote import is_remote
 
-DEFAULT_BITFILE = resource("overlays", "kv260", "qsnn_kv260.bit")
-EMULATED_MARK = b"_emulated;"
 REMOTE_VARIABLE = "PYNQ_REMOTE_DEVICES"
 REMEDY = (
     "Build it on a machine with Vivado (make -C overlays/kv260), or copy a release's .bit and .hwh there. "

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..program import Program
 from .cycles import call_cycles, instruction_cycles
 
 PERCENTILES = (50, 90, 99)
+STAGES = ("pack", "copy", "run", "unpack")
 
 
 def percentiles(samples) -> tuple[float, float, float]:
@@ -18,14 +21,6 @@ def percentiles(samples) -> tuple[float, float, float]:
     """
     p50, p90, p99 = np.percentile(np.asarray(samples, np.float64), PERCENTILES)
     return float(p50), float(p90), float(p99)
-
-
-def frames_per_second(log: np.ndarray, num_frames: int, clock_mhz: float) -> float:
-    """Rate of one batch: frames over the time from its first instruction's start to its last one's end.
-
-    log: uint64 [executions, 2], start and end in clock cycles.
-    """
-    return num_frames * clock_mhz * 1e6 / max(call_cycles(log), 1)
 
 
 def latencies_us(log: np.ndarray, executions: list[tuple[int, int, int]], clock_mhz: float) -> np.ndarray:
@@ -57,36 +52,59 @@ def layer_cycles(log: np.ndarray, program: Program, num_frames: int) -> list[dic
     ]
 
 
+@dataclass(frozen=True)
+class TimedCall:
+    """One call of the kernel, from frames to logits.
+
+    logits: int32 [N, classes].  stages_s: seconds of each of STAGES by ``overlay.monotonic``, float64 [4].
+    kernel_s: from the start of the first instruction to the end of the last one, by the kernel's counter.
+    latencies_s: the same of each frame, float64 [N].
+    """
+
+    logits: np.ndarray
+    stages_s: np.ndarray
+    kernel_s: float
+    latencies_s: np.ndarray
+
+    @property
+    def seconds(self) -> float:
+        """All stages together."""
+        return float(self.stages_s.sum())
+
+
+def timed_call(overlay, frames: np.ndarray, clock_mhz: float) -> TimedCall:
+    """Pack, copy, run and unpack ``frames``, at most ``overlay.batch_size``, one after the other.
+
+    clock_mhz: the overlay's, which costs a register access to ask for. Raises what ``overlay.execute`` raises.
+    """
+    marks = [overlay.monotonic()]
+    packed = overlay.pack(frames)
+    marks.append(overlay.monotonic())
+    overlay.write_packed(packed)
+    marks.append(overlay.monotonic())
+    overlay.execute_on_buffers()
+    marks.append(overlay.monotonic())
+    logits = overlay.read_logits()
+    marks.append(overlay.monotonic())
+    log = overlay.time_log()
+    latencies_s = latencies_us(log, overlay.executions(), clock_mhz) / 1e6
+    return TimedCall(logits, np.diff(marks), max(call_cycles(log), 1) / (1e6 * clock_mhz), latencies_s)
+
+
 def throughput(overlay, frames: np.ndarray, num_batches: int) -> dict:
     """What :meth:`QsnnOverlay.throughput_test` returns, for one batch of frames run ``num_batches`` times."""
-    clock = overlay.monotonic
-    stages = {"pack_ms": 0.0, "copy_ms": 0.0, "run_ms": 0.0, "unpack_ms": 0.0}
-    rates, latencies = [], []
-    for _ in range(num_batches):
-        marks = [clock()]
-        packed = overlay.pack(frames)
-        marks.append(clock())
-        overlay.write_packed(packed)
-        marks.append(clock())
-        overlay.execute_on_buffers()
-        marks.append(clock())
-        overlay.read_logits()
-        marks.append(clock())
-        for stage, seconds in zip(stages, np.diff(marks)):
-            stages[stage] += 1e3 * float(seconds) / num_batches
-        rates.append(frames_per_second(overlay.time_log(), len(frames), overlay.clock_mhz))
-    for frame in frames:  # alone, so that no weights of a next frame are fetched meanwhile
-        overlay.write_packed(overlay.pack(frame[None]))
-        overlay.execute_on_buffers()
-        latencies.append(latencies_us(overlay.time_log(), overlay.executions(), overlay.clock_mhz))
-    p50, p90, p99 = percentiles(np.concatenate(latencies))
+    clock_mhz = overlay.clock_mhz
+    calls = [timed_call(overlay, frames, clock_mhz) for _ in range(num_batches)]
+    alone = [timed_call(overlay, frame[None], clock_mhz) for frame in frames]  # no weights of a next one are fetched
+    p50, p90, p99 = percentiles([1e6 * call.latencies_s[0] for call in alone])
+    stages_s = np.mean([call.stages_s for call in calls], axis=0)
     return {
         "method": overlay.method,
-        "clock_mhz": overlay.clock_mhz,
+        "clock_mhz": clock_mhz,
         "batch_size": len(frames),
-        "fps": float(np.mean(rates)),
+        "fps": float(np.mean([len(frames) / call.kernel_s for call in calls])),
         "latency_us_p50": p50,
         "latency_us_p90": p90,
         "latency_us_p99": p99,
-        **stages,
+        **{f"{stage}_ms": float(1e3 * seconds) for stage, seconds in zip(STAGES, stages_s)},
     }

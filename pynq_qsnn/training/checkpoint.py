@@ -5,7 +5,6 @@ A single file replaced by os.replace means that a kill at any moment leaves a wh
 
 import json
 import os
-from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,8 +21,6 @@ def save_checkpoint(path, tensors: dict, state: dict) -> None:
     """Write tensors and a JSON-able state, atomically. Memory layout (channels-last) is not kept: shapes are."""
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     content = save(contiguous, metadata={"format": FORMAT, "state": json.dumps(state)})
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as stream:
         stream.write(content)
 

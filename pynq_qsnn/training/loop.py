@@ -257,7 +257,6 @@ def _run_card(config, model, dataset):
 
 
 def _write_json(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as stream:
         stream.write((json.dumps(content, indent=2) + "\n").encode())
 

@@ -67,8 +67,7 @@ def export_onnx(model, path, format: str, batch_size: int | None = None, static:
         )  # fmt: skip
         _check_weight_nodes(onnx.load(file).graph, model, format)
         content = file.read_bytes()
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(Path(path)) as stream:
+    with atomic_file(path) as stream:
         stream.write(content)
 
 

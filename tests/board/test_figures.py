@@ -1,11 +1,14 @@
 """What the figures of the overlay mean: rate from batches, latency from frames that are sent alone."""
 
+import time
+
 import numpy as np
 import pytest
 from conftest import BATCH_SIZE
 
 from pynq_qsnn.runtime import measure
-from pynq_qsnn.runtime.bench import STAGES, measure_board, measure_overlay
+from pynq_qsnn.runtime.bench import measure_board, measure_overlay
+from pynq_qsnn.runtime.measure import STAGES
 
 
 def test_latency_is_that_of_a_frame_sent_alone(overlay, frames, logits):
@@ -33,6 +36,35 @@ def test_the_way_through_python_holds_the_kernel_and_its_four_stages(overlay, fr
     kernel_ms = 1e3 * BATCH_SIZE / kernel.fps
     assert whole.stages_ms["run"] > kernel_ms
     assert whole.python_percent == pytest.approx(100 * (1 - kernel_ms / batch_ms), abs=2)
+
+
+def test_a_first_call_of_either_size_is_in_no_figure(overlay, frames, monkeypatch):
+    pack, seen = overlay.pack, []
+
+    def slow_at_first(batch):
+        if len(batch) not in seen:
+            time.sleep(1)
+        seen.append(len(batch))
+        return pack(batch)
+
+    monkeypatch.setattr(overlay, "pack", slow_at_first)
+    _, whole = measure_board(overlay, frames[:BATCH_SIZE], repeats=2, minimum_seconds=0, latency_samples=10)
+    assert whole.latency_samples == 10 and seen.count(1) == 11
+    assert whole.latency_ms_p99 < 900 and whole.batch_latency_ms_p99 < 900  # p99 of so few lies near the largest
+
+
+def test_batch_latencies(overlay, frames):
+    count = len(frames) // BATCH_SIZE * BATCH_SIZE
+    kernel, whole = measure_board(overlay, frames[:count], repeats=1, minimum_seconds=0, latency_samples=1)
+    assert kernel.batch_latency_samples == whole.batch_latency_samples == count // BATCH_SIZE
+    seconds = []
+    for first in range(0, count, BATCH_SIZE):
+        overlay.execute(frames[first : first + BATCH_SIZE])
+        log = overlay.time_log()
+        seconds.append(float(log[-1, 1] - log[0, 0]) / (1e6 * overlay.clock_mhz))
+    assert kernel.batch_latency_ms_p50 == pytest.approx(1e3 * np.median(seconds), rel=0.01)
+    assert whole.batch_latency_ms_p50 == pytest.approx(sum(whole.stages_ms.values()))  # of two, median and mean agree
+    assert kernel.latency_ms_p50 < kernel.batch_latency_ms_p50 < whole.batch_latency_ms_p50
 
 
 def test_throughput_test_tells_its_percentiles(overlay, frames):

@@ -3,16 +3,17 @@
 import json
 import re
 import time
+from pathlib import Path
 
 import pytest
 
 from pynq_qsnn import doctor
 from pynq_qsnn.cli import main
 from pynq_qsnn.doctor.clocks import PL_CONTROL, SWITCH_OFF
-from pynq_qsnn.doctor.host import check_compiler
+from pynq_qsnn.doctor.host import check_compiler, check_data
 from pynq_qsnn.doctor.memory import device_bytes
 from pynq_qsnn.doctor.python import release
-from pynq_qsnn.doctor.report import FAILING, OK, OPTIONAL, SKIPPED
+from pynq_qsnn.doctor.report import FAILING, OK, OPTIONAL, SKIPPED, WARNING
 from pynq_qsnn.doctor.system import System, run_command
 
 KEYS = {"schema", "machine", "emulated", "groups", "exit_status", "checks", "provenance"}
@@ -39,6 +40,10 @@ def test_options_that_make_no_sense(capsys):
     assert main(["doctor", "--group", "host", "--emulate"]) == 2
     assert "leave out --emulate" in capsys.readouterr().err
     assert main(["doctor", "--model", "nowhere.qprog"]) == 2
+    assert "nowhere.qprog" in capsys.readouterr().err
+    assert main(["doctor", "--emulate", "--bitfile", "mine.bit"]) == 2
+    captured = capsys.readouterr()
+    assert "--bitfile mine.bit is not what the emulated board loads" in captured.err and not captured.out
 
 
 def test_a_command_that_hangs_is_ended_with_its_children():
@@ -57,6 +62,16 @@ def test_a_compiler_that_hangs(tmp_path):
     system = System(environ={"CXX": str(slow)}, run=lambda command: run_command(command, 0.2))
     outcome = check_compiler(doctor.Case(system, None, "", 0, "", False))
     assert outcome.status in FAILING and "no answer" in outcome.found
+
+
+def test_the_data_folder_is_looked_for_on_the_machine_that_is_examined(tmp_path, monkeypatch):
+    def data_folder(root, folder):
+        return check_data(doctor.Case(System(root, {"PYNQ_QSNN_DATA": folder}), None, "", 0, "", False)).status
+
+    (tmp_path / "sets").mkdir()
+    assert data_folder(tmp_path, "/sets") == OK and data_folder(tmp_path, str(tmp_path / "sets")) == WARNING
+    monkeypatch.chdir(tmp_path)
+    assert data_folder(Path("/"), "sets") == OK and data_folder(Path("/"), "others") == WARNING
 
 
 def test_release_numbers():

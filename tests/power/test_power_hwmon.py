@@ -1,12 +1,13 @@
 """The INA260's files: found by name, read through a real descriptor or a callable, and every way this fails."""
 
 import errno
+from types import SimpleNamespace
 
 import pytest
 from hwmon_tree import write_hwmon
 
 from pynq_qsnn.errors import SensorError, SensorMissing
-from pynq_qsnn.runtime.power.hwmon import HwmonSensor, board_files, find_hwmon
+from pynq_qsnn.runtime.power.hwmon import HwmonSensor, file_access, find_hwmon
 
 
 @pytest.mark.parametrize("names", [["ina260_u14", "ams"], ["ams", "nvme", "ina260_u14"], ["ina226_u1", "ina260_u5"]])
@@ -91,4 +92,36 @@ def test_a_sensor_that_goes_away():
 
 
 def test_reader_of_a_local_board_is_the_file_system():
-    assert board_files(object()) is None
+    assert file_access(object()) == (None, None)
+
+
+class FarBoard:
+    """A board behind a connection, like pynq's remote device: it is not known what reading a missing file does."""
+
+    def __init__(self, **files):
+        self.files, self.calls = {f"/sys/class/hwmon/{name.replace('__', '/')}": t for name, t in files.items()}, []
+
+    def exists_file(self, path):
+        self.calls.append(("exists", path))
+        return SimpleNamespace(exists=path in self.files)
+
+    def read_file(self, path):
+        self.calls.append(("read", path))
+        assert path in self.files, f"{path} was read without asking"
+        return self.files[path]
+
+
+def test_a_reading_of_a_board_behind_a_connection_is_one_call():
+    board = FarBoard(hwmon1__name=b"ams\n", hwmon3__name=b"ina260_u14\n", hwmon3__power1_input=b"4200000\n")
+    read, exists = file_access(board)
+    sensor = HwmonSensor(read=read, exists=exists)
+    board.calls.clear()
+    assert [sensor.watts() for _ in range(3)] == [4.2] * 3
+    assert board.calls == 3 * [("read", "/sys/class/hwmon/hwmon3/power1_input")]
+
+
+def test_a_board_behind_a_connection_without_the_sensor():
+    for files, message in (({}, "found no hwmon at all"), ({"hwmon0__name": b"ina260_u14\n"}, "input: no such file")):
+        read, exists = file_access(FarBoard(**files))
+        with pytest.raises(SensorMissing, match=message):
+            HwmonSensor(read=read, exists=exists)

@@ -29,5 +29,5 @@ def write_figure(path: str | Path, report: EnergyReport, trace: Trace, arms: tup
     axes.set_xlim(0, arms[-1].end_s + report.tail_s - origin)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=3, frameon=False)
     kind = Path(path).suffix.lstrip(".") or "png"
-    with atomic_file(Path(path)) as file:
+    with atomic_file(path) as file:
         figure.savefig(file, format=kind, dpi=150)

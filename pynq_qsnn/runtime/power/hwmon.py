@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...errors import SensorError, SensorMissing
-from .sensor import INA260_WINDOW_S, plausible
+from ...kv260 import INA260_WINDOW_S
+from .sensor import plausible
 
 HWMON, PREFIX, INDICES = "/sys/class/hwmon", "ina260", range(32)
 REMEDY = (
@@ -20,33 +21,30 @@ REMEDY = (
     "sudo modprobe -a ina260-adc iio-hwmon. Another board's sensor: pass its name's beginning as prefix."
 )
 Read = Callable[[str], bytes]
+Exists = Callable[[str], bool]
 
 
-def board_files(device) -> Read | None:
-    """Reader of the board's files when ``device`` (a ``pynq.Device``) is another machine or emulated, else None."""
-    read = getattr(device, "read_file", None)
-    exists = getattr(device, "exists_file", None)
-    if read is None or exists is None:
-        return read
+def file_access(device) -> tuple[Read | None, Exists | None]:
+    """``read`` and ``exists`` of :class:`HwmonSensor` for the board of ``device`` (a ``pynq.Device``).
 
-    def read_existing(path: str) -> bytes:
-        if not exists(path).exists:  # what pynq's remote server does for a missing file is not said anywhere
-            raise FileNotFoundError(f"the board has no file {path}")
-        return read(path)
-
-    return read_existing
+    read is None where the board's files are this machine's, exists where reading a missing file raises OSError.
+    """
+    read, ask = getattr(device, "read_file", None), getattr(device, "exists_file", None)
+    return read, None if read is None or ask is None else lambda path: ask(path).exists
 
 
-def find_hwmon(prefix: str = PREFIX, root: str = HWMON, read: Read | None = None) -> str:
+def find_hwmon(prefix: str = PREFIX, root: str = HWMON, read: Read | None = None, exists: Exists | None = None) -> str:
     """Folder of the hwmon whose name begins with ``prefix``, whatever its index is.
 
-    read: how a file is read, by default a local one. Raises SensorMissing with what there is, SensorError where
-    permission is denied.
+    read, exists: as for :class:`HwmonSensor`. Raises SensorMissing with what there is, SensorError where permission is
+    denied.
     """
     read = read or (lambda path: Path(path).read_bytes())
     found = []
     for index in INDICES:
         folder = f"{root}/hwmon{index}"
+        if exists is not None and not exists(f"{folder}/name"):
+            continue
         try:
             name = bytes(read(f"{folder}/name")).decode(errors="replace").strip("\0\n ")
         except PermissionError as error:
@@ -64,15 +62,24 @@ class HwmonSensor:
     """Board power from one ``power1_input``; a :class:`~.sensor.Sensor`.
 
     read: how a file of the board is read; None opens the local one once and reads it again and again, which is the
-    cheapest way.  window_s: the sensor's averaging time.  Raises SensorMissing, SensorError (permission denied).
+    cheapest way.  exists: asked before a file is read for the first time, for boards of which it is not known what
+    reading a missing one does.  window_s: the sensor's averaging time.  Raises SensorMissing, SensorError (permission
+    denied).
     """
 
     def __init__(
-        self, prefix: str = PREFIX, root: str = HWMON, read: Read | None = None, window_s: float = INA260_WINDOW_S
+        self,
+        prefix: str = PREFIX,
+        root: str = HWMON,
+        read: Read | None = None,
+        window_s: float = INA260_WINDOW_S,
+        exists: Exists | None = None,
     ):
-        self.path = f"{find_hwmon(prefix, root, read)}/power1_input"
+        self.path = f"{find_hwmon(prefix, root, read, exists)}/power1_input"
         self.name, self.window_s, self._read = self.path, window_s, read
         self._descriptor: int | None = None
+        if exists is not None and not exists(self.path):
+            raise SensorMissing(f"{self.path}: no such file. {REMEDY}")
         if read is None:
             try:
                 self._descriptor = os.open(self.path, os.O_RDONLY)

@@ -8,38 +8,55 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import ConfigError
+from ...kv260 import EMULATED_WINDOW_S, INA260_WINDOW_S
 from ...packing import WORD_BYTES
 from ..cycles import call_cycles
+from ..remote import is_remote
 from .arms import RUN, Arm, plan, run_arms
-from .hwmon import HwmonSensor, board_files
+from .hwmon import HwmonSensor, file_access
 from .meter import CAPACITY, PowerMeter
 from .pl_clocks import unused_clocks_off
+from .rails import PmbusRail
 from .report import EMULATED_WATTS, MEASURED, EnergyReport, evaluate
-from .sensor import EMULATED_WINDOW_S, INA260_WINDOW_S, Sensor
+from .sensor import Sensor
 from .trace import Trace
 
-SECONDS, EMULATED_SECONDS = 10.0, 0.05
+ARM_WINDOWS = 10.0 / INA260_WINDOW_S  # 10 s on the board
 WARM_UP_WINDOWS = 10
 BATCH_BYTES, BATCH_FRAMES = 1 << 24, 1 << 16  # most of a batch that is chosen here
 
 
 @dataclass(frozen=True)
 class EnergyMeasurement:
-    """report: the figures.  trace: the sensor's readings.  arms: what ran when, in the trace's time."""
+    """report: the figures.  trace: the sensor's readings.  arms: what ran when, in the trace's time.
+
+    distinct_frames: how many different frames were in the batch that ran.
+    """
 
     report: EnergyReport
     trace: Trace
     arms: tuple[Arm, ...]
-
-
-def window_s(overlay) -> float:
-    """Averaging time of the power sensor of the board that ``overlay`` is loaded on."""
-    return EMULATED_WINDOW_S if overlay.is_emulated else INA260_WINDOW_S
+    distinct_frames: int
 
 
 def open_hwmon(overlay) -> HwmonSensor:
-    """The INA260 of that board, be it this machine, a remote or an emulated one. Raises SensorMissing, SensorError."""
-    return HwmonSensor(read=board_files(overlay.device), window_s=window_s(overlay))
+    """The INA260 of the board that ``overlay`` is loaded on, be it this machine, a remote or an emulated one.
+
+    Raises SensorMissing, SensorError.
+    """
+    read, exists = file_access(overlay.device)
+    window_s = EMULATED_WINDOW_S if overlay.is_emulated else INA260_WINDOW_S
+    return HwmonSensor(read=read, window_s=window_s, exists=exists)
+
+
+def open_pmbus(overlay) -> PmbusRail:
+    """pynq's one rail with power. Raises ConfigError unless the board is this machine, SensorMissing, SensorError."""
+    if overlay.is_emulated or is_remote(overlay.device):
+        raise ConfigError(
+            f"pynq.get_rails() reads this computer's sensors, and the overlay is loaded on {overlay.device.name}. Use "
+            "that board's hwmon files instead (--sensor hwmon)."
+        )
+    return PmbusRail()
 
 
 def batch_for(overlay, frames: np.ndarray, sensor_window_s: float) -> int:
@@ -71,19 +88,20 @@ def measure_energy(
 
     overlay: a :class:`~pynq_qsnn.runtime.driver.QsnnOverlay` with a model loaded; the overlay stays loaded and its
         clock runs in the idle arms too.
-    frames: uint8 [N, C, H, W] ([N, T, C, H, W] for event frames), repeated to fill a batch. They are packed once; a
-        running arm sends the same buffer again and again, so that the PL is not kept waiting for the CPU.
-    seconds: length of an arm in the board's time, by default 10 (0.05 on the emulated board).
-    batch_size: frames in one call, by default what :func:`batch_for` finds; the overlay keeps it.
+    frames: uint8 [N, C, H, W] ([N, T, C, H, W] for event frames), repeated to fill a batch; those that are more than
+        a batch are not used. They are packed once; a running arm sends the same buffer again and again, so that the PL
+        is not kept waiting for the CPU.
+    seconds: length of an arm in the board's time, by default 71 windows of the sensor: 10 (emulated board: 0.1).
+    batch_size: frames in one call, by default (None) what :func:`batch_for` finds; the overlay keeps it.
     progress: wraps the iterator of finished arms, such as a progress bar.
 
     Raises SensorError, ConfigError (settings, no model), FrameError, and what a batch raises.
     """
-    seconds = (EMULATED_SECONDS if overlay.is_emulated else SECONDS) if seconds is None else seconds
+    seconds = ARM_WINDOWS * sensor.window_s if seconds is None else seconds
     meter = PowerMeter(sensor, overlay.monotonic)
     arms = plan(_at_least_one("repeats", repeats), seed)
     _check_length(seconds, len(arms), meter)
-    overlay.batch_size = batch_size or batch_for(overlay, frames, sensor.window_s)
+    overlay.batch_size = batch_for(overlay, frames, sensor.window_s) if batch_size is None else batch_size
     batch = np.resize(frames, (overlay.batch_size, *frames.shape[1:]))
     overlay.write_packed(overlay.pack(batch))
 
@@ -106,7 +124,7 @@ def measure_energy(
         method=EMULATED_WATTS if overlay.is_emulated else MEASURED,
         pl_busy_share=_busy_share(overlay, done),
     )
-    return EnergyMeasurement(report, trace, done)
+    return EnergyMeasurement(report, trace, done, min(len(frames), len(batch)))
 
 
 def _busy_share(overlay, arms: Iterable[Arm]) -> float:

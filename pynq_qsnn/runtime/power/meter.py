@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ...errors import QsnnError, SensorError
-from .sensor import INA260_WINDOW_S, Sensor
+from ...kv260 import INA260_WINDOW_S
+from .sensor import Sensor
 from .trace import Trace
 
 PERIOD_WINDOWS = 0.02 / INA260_WINDOW_S  # 20 ms on the INA260

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from pynq import MMIO
 
-CRL_APB, PL0_REF_CTRL, CLKACT = 0xFF5E_0000, 0xC0, 1 << 24
+from ...kv260 import CLKACT, CRL_APB, PL0_REF_CTRL
 
 
 @contextmanager

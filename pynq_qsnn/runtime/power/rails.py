@@ -12,7 +12,8 @@ import warnings
 import pynq
 
 from ...errors import SensorError, SensorMissing
-from .sensor import INA260_WINDOW_S, plausible
+from ...kv260 import INA260_WINDOW_S
+from .sensor import plausible
 
 REMEDY = "Use the hwmon files instead (--sensor hwmon), or type: sudo apt-get install libsensors-dev lm-sensors"
 

@@ -6,8 +6,6 @@ from typing import Protocol
 
 from ...errors import SensorError
 
-INA260_WINDOW_S = 0.1408  # 64 averages of 1.1 ms for the current and 1.1 ms for the voltage, the Linux driver's choice
-EMULATED_WINDOW_S = INA260_WINDOW_S / 100  # of the emulated board's sensor, in its time
 MOST_WATTS = 100.0  # a KV260's supply gives 36 W
 
 

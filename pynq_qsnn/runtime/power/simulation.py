@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ...kv260 import INA260_WINDOW_S
 from .meter import PowerMeter
-from .sensor import INA260_WINDOW_S
 
 IDLE_W, RUN_W, LSB_W = 4.2, 5.6, 0.01
 LEAD_S = 1.0  # sampled before the idle arm
