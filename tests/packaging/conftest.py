@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from building import ROOT, Installed, build_wheel, run
 
-MADE = (".git", ".venv*", "build", "dist", "runs", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis")
+LISTED = ("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
+# What .gitignore lists, for a tree without git.
+MADE = (
+    *(".git", ".venv*", "build", "dist", "runs", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis"),
+    *(".ipynb_checkpoints", "qsnn_project"),
+)
 
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory) -> Path:
     """A copy of the checkout without what was made there: setuptools takes leftovers of build/ into a wheel."""
     pytest.importorskip("wheel", reason="wheel builds wheels")
-    return shutil.copytree(ROOT, tmp_path_factory.mktemp("source") / "tree", ignore=shutil.ignore_patterns(*MADE))
+    tree = tmp_path_factory.mktemp("source") / "tree"
+    if not (ROOT / ".git").exists():
+        return shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*MADE))
+    listed = subprocess.run(LISTED, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+    for name in filter(None, listed):
+        if (ROOT / name).is_file():  # not what was just deleted
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+    return tree
 
 
 @pytest.fixture(scope="session")
