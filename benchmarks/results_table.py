@@ -10,6 +10,8 @@ results/random_networks.json (benchmarks/random_networks.py).
 import json
 from pathlib import Path
 
+from pynq_qsnn.plots import by_kind
+
 ROOT = Path(__file__).resolve().parent.parent
 TARGET, README = ROOT / "docs" / "results.md", ROOT / "README.md"
 BEGIN, END = "<!-- results: written by benchmarks/results_table.py -->", "<!-- end of results -->"
@@ -47,8 +49,8 @@ BENCH_HEAD = """\
 
 ## Speed, both sides in one run
 
-Host rows are `measured (host)`, the board's is `emulated (cycle model)`: never read one as the other. The ratio is to
-the host simulator of the same run.
+A table for each way in which figures came about: never read one as the other. The column *ratio* is to the host
+simulator of the same run, for rows of its kind; a line of its own gives the ratio between kinds.
 """
 
 
@@ -93,7 +95,21 @@ def times(bench: dict, executor: str) -> str:
 
 
 def speed(rows: list[dict]) -> str:
-    """The rows of one bench; a column that none of them has, as in files of an earlier release, is left out."""
+    """The rows of one bench: a table a kind, and below them a line for each ratio to the first row's kind."""
+    first = rows[0]
+    kinds = by_kind(rows)
+    lines = [
+        f"\nRatio, {kind} over {first['method']}: the fps of {row['executor']} are {row['fps_ratio']:.4g} times "
+        f"those of the {first['executor']} in the same run.\n"
+        for kind, of_kind in kinds.items()
+        for row in of_kind
+        if kind != first["method"]
+    ]
+    return "\n".join(speed_of_kind(kind, kinds[kind], kind == first["method"]) for kind in kinds) + "".join(lines)
+
+
+def speed_of_kind(kind: str, rows: list[dict], with_ratio: bool) -> str:
+    """One table; a column that none of its rows has, as in files of an earlier release, is left out."""
     columns = {
         "frames": ("frames", ",d"),
         "batch_size": ("batch", "d"),
@@ -105,13 +121,11 @@ def speed(rows: list[dict]) -> str:
         "latency_ms_p99": ("p99 ms", ".3f"),
         "accuracy_percent": ("accuracy %", ".2f"),
         "agreement_percent": ("agreement %", ".2f"),
-        "fps_ratio": ("ratio", ".4g"),
+        **({"fps_ratio": ("ratio", ".4g")} if with_ratio else {}),
     }
     shown = [key for key in columns if any(key in row for row in rows)]
-    cells = [
-        [f"{row['executor']}, {row['method']}", *(format(row[key], columns[key][1]) for key in shown)] for row in rows
-    ]
-    return table(["executor", *(columns[key][0] for key in shown)], cells)
+    cells = [[row["executor"], *(format(row[key], columns[key][1]) for key in shown)] for row in rows]
+    return table([kind, *(columns[key][0] for key in shown)], cells)
 
 
 def published() -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from .network import Conv2d, Linear, Network
 
 GOOD, BAD, NEUTRAL = "tab:green", "tab:red", "0.4"
+PYTHON_HERE = ", with Python as on this computer"
 
 
 def firing_rates(network: Network, trace: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -68,6 +69,35 @@ def draw_frame(axis, frame: np.ndarray, title: str = "", good: bool | None = Non
     axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
     axis.set_title(title, fontsize=8, color=NEUTRAL if good is None else GOOD if good else BAD)
     axis.axis("off")
+
+
+def by_kind(rows: list[dict]) -> dict[str, list[dict]]:
+    """Rows of :meth:`~pynq_qsnn.runtime.bench.Measurement.row` by how their figures came about, in their order.
+
+    Figures of different kinds stand in no column and on no axis together. The way through Python to an emulated
+    kernel is half modelled, half measured on this computer, and so a kind of its own.
+
+    >>> list(by_kind([{"method": "measured (host)"}, {"method": "emulated (cycle model)", "stages_ms": {"run": 1.0}}]))
+    ['measured (host)', 'emulated (cycle model), with Python as on this computer']
+    """
+    kinds: dict[str, list[dict]] = {}
+    for row in rows:
+        mixed = row["method"].startswith("emulated") and row.get("stages_ms")
+        kinds.setdefault(row["method"] + (PYTHON_HERE if mixed else ""), []).append(row)
+    return kinds
+
+
+def draw_speed(rates, latencies, rows: list[dict], kind: str) -> None:
+    """Rows of one :func:`by_kind` as bars: frames a second on one axis, milliseconds of a frame (p50) on the other."""
+    names = [row["executor"].replace(", ", "\n") for row in rows]
+    rates.barh(names, [row["fps"] for row in rows])
+    rates.set(xlabel="frames a second")
+    latencies.barh(names, [row["latency_ms_p50"] for row in rows])
+    latencies.set(xlabel="latency of one frame, p50 / ms", yticks=[])
+    for axis in (rates, latencies):
+        axis.set_title(kind, fontsize=8)
+        axis.invert_yaxis()
+        axis.tick_params(labelsize=8)
 
 
 def draw_latencies(axis, milliseconds: np.ndarray) -> None:

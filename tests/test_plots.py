@@ -76,3 +76,25 @@ def test_grey_frames_and_spike_maps(axis):
 def test_latencies_name_their_percentiles(axis):
     plots.draw_latencies(axis, np.linspace(1, 2, 101))
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["p50: 1.5 ms", "p99: 1.99 ms"]
+
+
+def test_the_way_through_python_to_an_emulated_kernel_is_a_kind_of_its_own():
+    rows = [
+        {"executor": "a", "method": "measured (host)", "stages_ms": None},
+        {"executor": "b", "method": "emulated (cycle model)", "stages_ms": None},
+        {"executor": "c", "method": "emulated (cycle model)", "stages_ms": {"run": 1.0}},
+        {"executor": "d", "method": "measured (host)"},
+    ]
+    kinds = plots.by_kind(rows)
+    assert [[row["executor"] for row in of_kind] for of_kind in kinds.values()] == [["a", "d"], ["b"], ["c"]]
+    board = [{**row, "method": "measured (board)"} for row in rows]
+    assert plots.by_kind(board) == {"measured (board)": board}
+
+
+def test_speed_has_a_bar_for_each_row_under_its_kind(axis):
+    twin = axis.figure.add_subplot(212)
+    rows = [{"executor": f"x, {n}", "fps": 10.0 * n, "latency_ms_p50": 1.0 / n} for n in (1, 2)]
+    plots.draw_speed(axis, twin, rows, "measured (host)")
+    assert [bar.get_width() for bar in axis.patches] == [10, 20]
+    assert [bar.get_width() for bar in twin.patches] == [1, 0.5]
+    assert axis.get_title() == twin.get_title() == "measured (host)"
