@@ -1,6 +1,8 @@
-"""The notebooks in a real JupyterLab: opened and run by mouse in headless Chromium, as a reader does it.
+"""The notebooks in a real JupyterLab: opened by mouse in headless Chromium, as a reader does it, and two of them run.
 
-Set PYNQ_QSNN_SCREENSHOTS to a folder to run all of them, not only two, and to keep pictures of each for people.
+All five are opened. Only those of QUICK are run here, for want of time; tests/test_notebooks.py runs all five, each in
+a kernel without a browser. Set PYNQ_QSNN_SCREENSHOTS to a folder to run all five here too, and to keep pictures of
+each for people.
 """
 
 import json
