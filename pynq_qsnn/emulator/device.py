@@ -17,9 +17,7 @@ from pynq.pl_server.embedded_device import EmbeddedDevice, bit2bin
 from ..errors import DeviceError
 from .bitstream import hwh_hash
 from .board import NAME, Board
-from .memory import DDR_BYTES
-
-UNDEFINED_BYTE = 0xCD  # fresh buffers hold no particular value on a board
+from .memory import DDR_BYTES, UNDEFINED_BYTE
 
 
 class RegisterWindow(np.ndarray):

@@ -12,6 +12,7 @@ PAGE_BYTES = 4096
 DDR_BYTES = 2 << 30  # the low window of a KV260; its upper 2 GiB are not modelled
 CMA_BASE = 0x4000_0000
 CMA_BYTES = 512 << 20
+UNDEFINED_BYTE = 0xCD  # fresh buffers hold no particular value on a board
 # Not in Python 3.10's mmap module; the value is Linux's.
 MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +44,16 @@ def address_of(buffer) -> int:
 
 
 def free(buffer) -> None:
-    """Give a buffer's memory back; where the board is gone, so is its memory."""
-    with suppress(BoardUnreachable), board_errors:
+    """Give a buffer's memory back. Where the board is gone, or its server knows no such buffer, so is the memory."""
+    with suppress(RuntimeError), board_errors:  # a DeviceError is one, and what pynq makes of a server's refusal
         buffer.freebuffer()
+
+
+def free_all(buffers: Iterable) -> None:
+    """Free each of them, also after an error, which is raised at the end."""
+    with ExitStack() as stack:
+        for buffer in buffers:
+            stack.callback(free, buffer)
 
 
 def cma_free_bytes(device) -> int | None:
@@ -120,6 +128,6 @@ class Slot:
         return entries.view("<u8")[:, :2]
 
     def free(self) -> None:
-        """Give the memory back."""
-        while self._buffers:
-            free(self._buffers.pop())
+        """Give the memory back. Freeing twice does nothing."""
+        buffers, self._buffers = self._buffers, []
+        free_all(buffers)

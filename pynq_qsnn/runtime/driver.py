@@ -332,10 +332,12 @@ class QsnnOverlay(Overlay):
                 self._runner.wait()
         finally:
             self._closed, self._turn = True, object()
-            if self._model is not None:
-                self._model.free()
-                self._model = None
-            self._close_emulated_board()
+            model, self._model = self._model, None
+            try:
+                if model is not None:
+                    model.free()
+            finally:
+                self._close_emulated_board()
 
     def _close_emulated_board(self) -> None:
         board, self._emulated_board = self._emulated_board, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from .. import container
 from ..errors import ModelFileError
 from ..packing import WORD_BYTES
 from ..program import Program
-from .buffers import Slot, address_of, allocate, free
+from .buffers import Slot, address_of, allocate, free_all
 from .connection import board_errors
 
 
@@ -77,11 +78,12 @@ class LoadedModel:
 
     def free(self) -> None:
         """Give the memory back. Freeing twice does nothing."""
-        for owner in self.slots:
-            owner.free()
-        for buffer in self._buffers.values():
-            free(buffer)
-        self.slots, self._buffers = [], {}
+        slots, self.slots = self.slots, []
+        buffers, self._buffers = self._buffers, {}
+        with ExitStack() as stack:  # all of them, also after an error
+            stack.callback(free_all, buffers.values())
+            for slot in slots:
+                stack.callback(slot.free)
 
 
 def _copy_in(device, data: np.ndarray, purpose: str):

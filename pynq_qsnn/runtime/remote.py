@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
+from pynq import pl_server
 from pynq.pl_server.device import Device
 
 from ..errors import DeviceError, DeviceTimeout
@@ -19,11 +22,24 @@ from .deadline import wait_until
 
 FPGA_STATE = "/sys/class/fpga_manager/fpga0/state"
 LOCK_TIMEOUT_S = 60.0
+LOCK = "pynq-qsnn.lock"
 
 
 def is_remote(device) -> bool:
     """True for a board that pynq reaches over a connection."""
     return device.has_capability("REMOTE")
+
+
+def _lock_file() -> BinaryIO:
+    """Beside pynq's files, whose users it has to keep apart, or in the user's cache folder where that cannot be.
+
+    Then pynq cannot write its files either. An existing one need only be readable: another user may have made it.
+    """
+    beside = Path(pl_server.__file__).with_name(LOCK)
+    for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
+        with suppress(OSError):
+            return open(beside, "rb", opener=lambda path, _, flags=flags: os.open(path, flags, 0o644))
+    return open(cache_dir() / LOCK, "wb")
 
 
 class _Loading:
@@ -44,7 +60,7 @@ class _Loading:
             return
         with self._threads:
             if not self._depth:
-                self._file = open(cache_dir() / "pynq-state.lock", "wb")
+                self._file = _lock_file()
                 self._take()
             self._depth += 1
             try:

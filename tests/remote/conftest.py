@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from server_process import HERE, Server, free_kib, wait_for
+from server_process import HERE, Server, wait_for
 
 sys.path.append(str(HERE.parent / "board"))  # tiny_networks
 
@@ -35,7 +34,7 @@ def start(folder):
 
     yield start_server
     for server in servers:
-        server.stop(signal.SIGKILL)
+        server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +55,7 @@ def device(server):
     connected = server.connect()
     yield connected
     connected.client.channel.close()
-    assert wait_for(lambda: free_kib(server.connect()) == 64 << 10)
+    assert wait_for(lambda: server.free_kib() == 64 << 10)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-END_S = 10
+END_S = 30
 
 
 class Server:
@@ -52,6 +52,14 @@ class Server:
 
         return RemoteDevice(0, self.address)
 
+    def free_kib(self) -> int:
+        """CmaFree of the board, over a connection that is closed again."""
+        device = self.connect()
+        try:
+            return free_kib(device)
+        finally:
+            device.client.channel.close()
+
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """End it by a signal; (exit status, the rest of stdout)."""
         self.process.send_signal(number)
@@ -67,7 +75,7 @@ def free_kib(device) -> int:
     return int(device.read_file("/proc/meminfo").split(b"CmaFree:")[1].split()[0])
 
 
-def wait_for(condition, seconds: float = 5.0) -> bool:
+def wait_for(condition, seconds: float = 30.0) -> bool:
     """Whether ``condition`` comes true."""
     end = time.monotonic() + seconds
     while not condition():

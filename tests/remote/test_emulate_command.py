@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 
 import pytest
 
@@ -12,8 +13,14 @@ pytest.importorskip("pynq.remote", reason="PYNQ.remote came with pynq 3.1")
 from server_process import Server, free_kib
 
 from pynq_qsnn.cli import main
+from pynq_qsnn.emulator.board import Board
+from pynq_qsnn.emulator.remote import folder as inner_folders
+from pynq_qsnn.emulator.remote import process
 from pynq_qsnn.emulator.remote.address import parse_address
+from pynq_qsnn.emulator.remote.doorway import Doorway
+from pynq_qsnn.emulator.remote.folder import PrivateFolder
 from pynq_qsnn.errors import ConfigError
+from pynq_qsnn.hwspec import load_config
 
 
 @pytest.fixture
@@ -28,7 +35,7 @@ def command(folder):
 
     yield start
     for server in servers:
-        server.stop(signal.SIGKILL)
+        server.stop()
 
 
 @pytest.fixture
@@ -59,16 +66,67 @@ def private_loopback() -> str:
 
 def test_a_unix_socket(command, refused, folder):
     address = f"unix:{folder}/command"
-    file = folder / "command:7967"
+    file, lock = folder / "command:7967", folder / "command:7967.lock"
     first = command(address, "--cma-mib", "32")
     assert file.is_socket() and file.stat().st_mode & 0o077 == 0
     assert "in use by another server" in refused("--listen", address)
-    assert free_kib(first.connect()) == 32 << 10
+    assert first.free_kib() == 32 << 10
     first.stop(signal.SIGKILL)
     assert file.is_socket()  # a killed server leaves it, and the next one takes it
     second = command(address)
     assert second.stop(signal.SIGTERM) == (0, "")
-    assert not file.exists() and "Traceback" not in second.errors()
+    assert not file.exists() and not lock.exists() and "Traceback" not in second.errors()
+
+
+def test_of_servers_that_start_together_at_one_path_one_serves(folder):
+    address = parse_address(f"unix:{folder}/together")
+    for _ in range(20):
+        barrier, doors, refusals = threading.Barrier(4), [], []
+
+        def open_door(barrier=barrier, doors=doors, refusals=refusals):
+            barrier.wait()
+            try:
+                doors.append(Doorway(address, folder / "nowhere", print))
+            except ConfigError as error:
+                refusals.append(str(error))
+
+        threads = [threading.Thread(target=open_door) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(doors) == 1 and all("in use by another server" in text for text in refusals)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(address.path))
+        doors[0].close()
+
+
+def test_folders_that_killed_servers_left_are_removed(monkeypatch, tmp_path):
+    monkeypatch.setattr(inner_folders, "PARENT", tmp_path)
+    (tmp_path / f"{inner_folders.PREFIX}killed").mkdir()
+    (tmp_path / f"{inner_folders.PREFIX}killed" / "server").touch()
+    (tmp_path / "another program's").mkdir()
+    first, second = PrivateFolder(), PrivateFolder()
+    assert first.path.stat().st_mode & 0o077 == 0
+    assert {path.name for path in tmp_path.iterdir()} == {first.path.name, second.path.name, "another program's"}
+    first.remove()
+    second.remove()
+    assert [path.name for path in tmp_path.iterdir()] == ["another program's"]
+
+
+def test_a_signal_before_the_server_stands_ends_it_cleanly(monkeypatch, folder):
+    """What the signal interrupts would leave its socket behind."""
+    address, before = parse_address(f"unix:{folder}/early"), signal.getsignal(signal.SIGTERM)
+
+    class Early(process.BoardServer):
+        def __init__(self, *arguments):
+            signal.raise_signal(signal.SIGTERM)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(process, "BoardServer", Early)
+    config = load_config()
+    process.serve(Board(config, lambda: None, 1 << 20), address)
+    assert not address.path.exists() and signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_loopback_address(command, refused):

@@ -116,6 +116,15 @@ def test_wrong_file_requests(device, stubs):
     fails("RESOURCE_EXHAUSTED", stubs["device"].writefile, huge)
 
 
+def test_files_take_no_unbounded_memory(start):
+    device, content = start("files").connect(), bytes(60 << 20)
+    for number in range(4):
+        device.write_file(f"/lib/firmware/{number}", content)
+    assert "no space for" in fails("RESOURCE_EXHAUSTED", device.write_file, "/lib/firmware/more", content)
+    device.write_file("/lib/firmware/0", b"0")  # what is there may be replaced
+    device.write_file("/lib/firmware/more", content)
+
+
 @pytest.mark.parametrize(
     "flags, name, content, message",
     [
@@ -212,7 +221,7 @@ def test_programs_at_the_same_time_end_cleanly_without_closing_anything(server, 
             output, errors = running.communicate(timeout=60)
             assert output == "True emulated (cycle model)\nrunning\n", errors
             assert running.returncode == 0 and not errors
-    assert wait_for(lambda: free_kib(server.connect()) == free_kib(other.connect()) == 64 << 10)
+    assert wait_for(lambda: server.free_kib() == other.free_kib() == 64 << 10)
 
 
 def test_a_client_is_killed_while_the_kernel_runs(server, device, program, frames, logits):

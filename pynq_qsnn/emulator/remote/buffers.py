@@ -10,10 +10,10 @@ from pynq.remote import buffer_pb2 as messages
 from pynq.remote import buffer_pb2_grpc
 
 from ..board import Board
+from ..memory import UNDEFINED_BYTE
 from .handles import Handles, logger, refuse
 
 CHUNK_BYTES = 1 << 20  # of Xilinx's server; gRPC refuses messages of more than 4 MiB
-UNDEFINED_BYTE = 0xCD  # fresh buffers hold no particular value on a board
 
 
 @dataclass

@@ -19,9 +19,11 @@ from pathlib import Path
 
 from ...errors import ConfigError
 from .address import PORT, Address
+from .lock import take
 
 CHUNK_BYTES = 1 << 18
 RETRY_S = 0.05
+PROBE_S = 1.0
 
 
 class Doorway:
@@ -37,13 +39,17 @@ class Doorway:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._closed = False
-        self._listener = _unix_listener(address.path) if address.path else _internet_listener(address.host)
+        self._path_lock = _lock(address.path) if address.path else None
+        try:
+            self._listener = _unix_listener(address.path) if address.path else _internet_listener(address.host)
+        except ConfigError:
+            self._give_up_path()
+            raise
         self._inode = address.path and address.path.stat().st_ino
         self._thread = threading.Thread(target=self._accept, name="doorway", daemon=True)
 
     def start(self) -> None:
-        """Let clients in."""
-        self._listener.listen()
+        """Let clients in; those that came before have waited."""
         self._thread.start()
 
     def close(self) -> None:
@@ -57,6 +63,14 @@ class Doorway:
             with suppress(FileNotFoundError):
                 if self._path.stat().st_ino == self._inode:  # else somebody else's by now
                     self._path.unlink()
+            self._give_up_path()
+
+    def _give_up_path(self) -> None:
+        if self._path_lock is not None:
+            with suppress(FileNotFoundError):
+                _lock_file(self._path).unlink()
+            os.close(self._path_lock)
+            self._path_lock = None
 
     def _accept(self) -> None:
         while not self._closed:
@@ -111,12 +125,41 @@ def _shut(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
+def _lock_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def _lock(path: Path) -> int:
+    """File descriptor that keeps other servers from ``path`` as long as it is open.
+
+    Without it, one that starts at the same time could take a socket which is bound and does not listen yet for a
+    killed server's, and remove it. Raises ConfigError.
+    """
+    while True:
+        try:
+            return take(_lock_file(path), os.O_RDWR | os.O_CREAT)
+        except FileNotFoundError as error:
+            if not path.parent.is_dir():
+                raise ConfigError(f"socket {path}: there is no folder {path.parent}; choose another path") from error
+        except BlockingIOError as error:
+            raise _in_use(path) from error
+        except OSError as error:
+            raise ConfigError(
+                f"socket {path}: its lock {_lock_file(path)} cannot be taken ({error}); choose another path"
+            ) from error
+
+
+def _in_use(path: Path) -> ConfigError:
+    return ConfigError(f"socket {path} is in use by another server; choose another path, or end that server")
+
+
 def _unix_listener(path: Path) -> socket.socket:
     _clear(path)
     listener = socket.socket(socket.AF_UNIX)
     try:
         listener.bind(str(path))
         os.chmod(path, stat.S_IRUSR | stat.S_IWUSR)  # nobody can connect before listen()
+        listener.listen()
     except OSError as error:
         listener.close()
         raise ConfigError(f"socket {path} cannot be made: {error.strerror}; choose another path") from error
@@ -130,14 +173,17 @@ def _clear(path: Path) -> None:
     if not path.is_socket():
         raise ConfigError(f"{path} is there and is no socket; choose another path")
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PROBE_S)
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
             path.unlink()
             return
+        except (BlockingIOError, TimeoutError) as error:  # its queue is full: it listens
+            raise _in_use(path) from error
         except OSError as error:
             raise ConfigError(f"socket {path}: {error.strerror}; choose another path") from error
-    raise ConfigError(f"socket {path} is in use by another server; choose another path, or end that server")
+    raise _in_use(path)
 
 
 def _internet_listener(host: str) -> socket.socket:
@@ -146,6 +192,7 @@ def _internet_listener(host: str) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(target)
+        listener.listen()
     except OSError as error:
         listener.close()
         raise ConfigError(

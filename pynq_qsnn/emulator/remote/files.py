@@ -12,6 +12,7 @@ from .handles import logger, refuse
 
 CHUNK_BYTES = 1024  # of Xilinx's server
 LARGEST_FILE = 64 << 20  # the KV260's bitstream has 8 MB
+FIRMWARE_BYTES = 256 << 20  # of all files in /lib/firmware, their names included
 FULL_BITSTREAM = b"0"
 
 
@@ -55,11 +56,24 @@ class FileService(remote_device_pb2_grpc.RemoteDeviceServicer):
             refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "no file path in the request")
         if path == f"{FPGA_MANAGER}/firmware":
             self._load(bytes(content), context)
-        elif path == f"{FPGA_MANAGER}/flags" or path.startswith(f"{FIRMWARE}/"):
+        elif path == f"{FPGA_MANAGER}/flags":
             self._board.files.write(path, bytes(content))
+        elif path.startswith(f"{FIRMWARE}/"):
+            self._store(path, bytes(content), context)
         else:
             refuse(context, grpc.StatusCode.PERMISSION_DENIED, f"{path} cannot be written on the emulated board")
         return messages.WriteFileResponse()
+
+    def _store(self, path: str, content: bytes, context) -> None:
+        files = self._board.files
+        with self._board.lock:
+            others = [other for other in files.entries if other.startswith(f"{FIRMWARE}/") and other != path]
+            used = sum(len(other) + len(files.read(other)) for other in others)
+            if used + len(path) + len(content) <= FIRMWARE_BYTES:
+                files.write(path, content)
+                return
+        message = f"no space for {len(content)} bytes: {used} of {FIRMWARE_BYTES} in {FIRMWARE} are used"
+        refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, f"{message}; start the server again to empty it")
 
     def _load(self, name: bytes, context) -> None:
         board = self._board

@@ -6,6 +6,8 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ..board import Board
 from .address import Address
@@ -19,13 +21,27 @@ def serve(board: Board, address: Address) -> None:
 
     Call it in the main thread. Raises ConfigError when the address is taken.
     """
-    server = BoardServer(board, address)
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    with _end_signals() as stop:  # before there is a socket that would have to be removed
+        server = BoardServer(board, address)
+        logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+        print(f"ready {address.text}", flush=True)
+        stop.wait()
+        _end(server)
+
+
+@contextmanager
+def _end_signals() -> Iterator[threading.Event]:
+    """An event that is set when the process is asked to end."""
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    print(f"ready {address.text}", flush=True)
-    stop.wait()
+    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _end(server: BoardServer) -> None:
     # What the PL computes cannot be stopped halfway, and is of no use to anybody any more.
     end = threading.Thread(target=server.close, daemon=True)
     end.start()

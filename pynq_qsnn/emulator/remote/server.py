@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import grpc
 from pynq.remote import buffer_pb2_grpc, mmio_pb2_grpc, remote_device_pb2_grpc
@@ -15,6 +13,7 @@ from .address import Address
 from .buffers import BufferService
 from .doorway import Doorway
 from .files import FileService
+from .folder import PrivateFolder
 from .mmio import MmioService
 
 WORKERS = 8
@@ -28,9 +27,8 @@ class BoardServer:
 
     def __init__(self, board: Board, address: Address):
         self._board, self.address = board, address
-        # only this user can enter it; not in $TMPDIR, which may be too long for the path of a socket
-        self._folder = tempfile.TemporaryDirectory(prefix="pynq-qsnn-board-", dir="/tmp")
-        inside = Path(self._folder.name) / "server"
+        self._folder = PrivateFolder()
+        inside = self._folder.path / "server"
         self._server = grpc.server(ThreadPoolExecutor(WORKERS))
         buffers, mmio = BufferService(board), MmioService(board)
         self._handles = [buffers.handles, mmio.handles]
@@ -41,7 +39,7 @@ class BoardServer:
         try:
             self._doorway = Doorway(address, inside, self._leave)
         except ConfigError:
-            self._folder.cleanup()
+            self._folder.remove()
             raise
         self._server.add_insecure_port(f"unix:{inside}")
         self._server.start()
@@ -66,5 +64,5 @@ class BoardServer:
         """Cut every connection, remove the socket's file and unload the PL, which waits for what it computes."""
         self._doorway.close()
         self._server.stop(grace=None)
-        self._folder.cleanup()
+        self._folder.remove()
         self._board.unload()
