@@ -43,10 +43,9 @@ class Address:
 
 
 def _connect_unix(path: str, timeout_s: float) -> None:
-    full = f"{path}:{PYNQ_PORT}"
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout_s)
-        connection.connect(full if os.path.exists(full) else path)
+        connection.connect(f"{path}:{PYNQ_PORT}")
 
 
 def parse_boards(names: Sequence[str]) -> list[Address]:

@@ -26,8 +26,11 @@ class Engine:
 
         security = Security.temporary()  # a scheduler runs code for whoever may connect: this process' children alone
         self._stack = ExitStack()
-        # A chunk is put back once for each board that dies under it, and no board comes back.
-        self._stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": boards}))
+        settings = {
+            "distributed.scheduler.allowed-failures": boards,  # a chunk is put back for each board that dies under it
+            "distributed.scheduler.worker-ttl": None,  # the evaluation decides which board has been silent for too long
+        }
+        self._stack.enter_context(dask.config.set(settings))
         try:
             cluster = self._stack.enter_context(
                 LocalCluster(
@@ -71,9 +74,9 @@ class Engine:
             future.release()  # or it is computed again when its board is lost later
             finished(index, result, None)
 
-    def busy_workers(self) -> set[str]:
-        """Addresses of the workers that have chunks to do."""
-        return {worker for worker, keys in self._client.processing().items() if keys}
+    def workers(self) -> dict[str, bool]:
+        """Addresses of the workers that the scheduler knows: whether they have chunks to do."""
+        return {worker: bool(keys) for worker, keys in self._client.processing().items()}
 
     def __enter__(self) -> Engine:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import tempfile
 import time
@@ -37,6 +38,7 @@ def evaluate(
     *,
     chunk: int | None = None,
     batch_size: int = 16,
+    bitfile: str | Path | None = None,
     timeout_s: float = 300.0,
     start_timeout_s: float = 120.0,
     progress: Callable[[int], object] | None = None,
@@ -46,14 +48,17 @@ def evaluate(
     model: compiled program, or the file of one.
     frames: uint8 [N, C, H, W] ([N, T, C, H, W] for event frames); an array mapped from a file is read chunk by chunk.
     boards: addresses of PYNQ.remote ("192.168.2.99", "unix:/path"), "local" (this machine's own), "emulated".
-    chunk: frames that travel together; default a multiple of batch_size.  batch_size: of each overlay.
+    chunk: frames that travel together; default a multiple of batch_size.
+    batch_size: of each overlay; no larger than a chunk. Of a chunk that is no multiple of it, no kernel_fps comes.
+    bitfile: bitstream for the boards that are not "emulated", a path here or a name of pynq; default the installed one.
     timeout_s: a board that finishes no chunk for so long, though it has one, is given up; start_timeout_s: one that is
         not ready by then.  Both in seconds of this computer.
     progress: called with the number of frames of each chunk that is done.
 
     A board that dies, hangs or fails twice in a row is given up and reported; what it had not finished runs on the
-    others. Raises FrameError, ModelFileError, SpecMismatch, CapacityError and ConfigError at once, BoardsLost when no
-    board is left, ModuleNotFoundError without the extra ``boards``.
+    others. Raises FrameError, ModelFileError, NetworkError, CapacityError and ConfigError at once, BoardsLost when no
+    board is left, ModuleNotFoundError without the extra ``boards``. Whatever ends it after its start, KeyboardInterrupt
+    too, carries what is done so far as ``result``, as BoardsLost does.
     """
     addresses = parse_boards(boards)
     program = read_program(model)
@@ -63,8 +68,13 @@ def evaluate(
         if value is not None and value <= 0:
             raise ConfigError(f"{name} is {value}, must be above 0")
     size = _chunk_size(frames, chunk, batch_size, len(addresses))
+    settings = {
+        "batch_size": min(batch_size, size, len(frames)),
+        # a board's process runs in a folder of its own
+        "bitfile": os.path.abspath(bitfile) if bitfile and os.path.exists(bitfile) else bitfile and str(bitfile),
+    }
     run = _Evaluation(program, frames, size, timeout_s, start_timeout_s, progress)
-    return run.on(addresses, batch_size)
+    return run.on(addresses, settings)
 
 
 def _chunk_size(frames: np.ndarray, chunk: int | None, batch_size: int, boards: int) -> int:
@@ -74,7 +84,8 @@ def _chunk_size(frames: np.ndarray, chunk: int | None, batch_size: int, boards: 
             raise ConfigError(f"chunk is {chunk} frames of {frames[0].nbytes} bytes, at most {most} travel together")
         return chunk
     batches = max(1, len(frames) // (batch_size * boards * CHUNKS_A_BOARD))
-    return min(batches * batch_size, max(MAXIMUM_CHUNK_FRAMES, batch_size), most)
+    size = min(batches * batch_size, max(MAXIMUM_CHUNK_FRAMES, batch_size), most)
+    return size if size < batch_size else size - size % batch_size
 
 
 class _Board:
@@ -86,6 +97,7 @@ class _Board:
         self.worker: str | None = None
         self.started: set[int] = set()  # chunks that it took up
         self.heard = time.monotonic()
+        self.forgotten = False  # the scheduler did not know it at the last look
 
     def lose(self, reason: str) -> None:
         if self.report.state != LOST:
@@ -105,10 +117,19 @@ class _Evaluation:
         self._finished: dict[int, tuple[str, float]] = {}
         self._events: queue.Queue = queue.Queue()
         self._began = time.monotonic()
+        self._ended: float | None = None
         self._ready: float | None = None
 
-    def on(self, addresses: list[Address], batch_size: int) -> EvaluationResult:
+    def on(self, addresses: list[Address], settings: dict) -> EvaluationResult:
         self._boards = [_Board(address) for address in addresses]
+        try:
+            self._run(addresses, settings)
+        except BaseException as error:
+            error.result = self._result()
+            raise
+        return self._result()
+
+    def _run(self, addresses: list[Address], settings: dict) -> None:
         with ThreadPoolExecutor(len(addresses)) as pool:
             for board, reason in zip(self._boards, pool.map(Address.why_unreachable, addresses)):
                 if reason:
@@ -116,21 +137,21 @@ class _Evaluation:
         self._check_boards()
         with tempfile.TemporaryDirectory(prefix="pynq-qsnn-boards-") as folder, Engine(len(addresses)) as self._engine:
             try:
-                self._start(Path(folder), batch_size)
+                self._start(Path(folder), settings)
                 self._loop()
             finally:
+                self._ended = time.monotonic()
                 self._stop()
-        return self._result()
 
-    def _start(self, folder: Path, batch_size: int) -> None:
+    def _start(self, folder: Path, settings: dict) -> None:
         self._program.save(folder / "model.qprog")
-        common = {"program": str(folder / "model.qprog"), "batch_size": batch_size, **self._engine.worker_settings}
+        common = {"program": str(folder / "model.qprog"), **settings, **self._engine.worker_settings}
         for number, board in enumerate(self._boards):
             if board.report.state != LOST:
                 own = folder / str(number)
                 own.mkdir()
-                settings = {**common, "name": board.address.name, "kind": board.address.kind}
-                board.process = BoardProcess(board.address, settings, own, self._events)
+                of_board = {**common, "name": board.address.name, "kind": board.address.kind}
+                board.process = BoardProcess(board.address, of_board, own, self._events)
 
     def _stop(self) -> None:
         running = [board.process for board in self._boards if board.process is not None]
@@ -156,7 +177,6 @@ class _Evaluation:
                 self._hear(next(board for board in self._boards if board.process is source), *content)
             else:
                 self._collect(source, *content)
-        self._ended = time.monotonic()
 
     def _feed(self) -> None:
         """Chunks for the boards that are ready, and no more than they can soon take."""
@@ -203,13 +223,16 @@ class _Evaluation:
             self._progress(count)
 
     def _look_for_silence(self) -> None:
-        """Give up boards that have had work, or have been starting, for too long without a sign."""
-        now, busy = time.monotonic(), self._engine.busy_workers()
+        """Give up boards that have had work, or have been starting, for too long without a sign, or are forgotten."""
+        now, workers = time.monotonic(), self._engine.workers()
         for board in self._boards:
             if board.report.state == STARTING and now - self._began > self._start_timeout_s:
                 board.lose(f"it was not ready after {self._start_timeout_s:g} s")
             elif board.report.state == READY:
-                if board.worker not in busy:
+                forgotten_before, board.forgotten = board.forgotten, board.worker not in workers
+                if forgotten_before and board.forgotten:  # twice: of a process that ends, its "exited" says more
+                    board.lose("Dask's scheduler has lost the connection to its process")
+                elif not workers.get(board.worker, True):
                     board.heard = now
                 elif now - board.heard > self._timeout_s:
                     board.lose(f"it finished no chunk within {self._timeout_s:g} s; a smaller chunk takes less")
@@ -217,7 +240,6 @@ class _Evaluation:
     def _check_boards(self) -> None:
         if any(board.report.state != LOST for board in self._boards):
             return
-        self._ended = time.monotonic()
         raise BoardsLost(self._result())
 
     def _result(self) -> EvaluationResult:
@@ -228,17 +250,12 @@ class _Evaluation:
             others = [board for board in self._boards if index in board.started and board.address.name != name]
             lost_on = tuple(board.address.name for board in others if board.report.state == LOST)
             chunks.append(ChunkRecord(first, last, name, seconds, lost_on))
-        ready = self._ready or self._ended
+        ended = self._ended or time.monotonic()
+        ready = self._ready or ended
         reports = tuple(board.report for board in self._boards)
-        return EvaluationResult(
-            self._logits, self._done, reports, tuple(chunks), ready - self._began, self._ended - ready
-        )
+        return EvaluationResult(self._logits, self._done, reports, tuple(chunks), ready - self._began, ended - ready)
 
 
 def _typed_error(report: dict) -> errors.QsnnError:
-    """The error that a board's process has named; SpecMismatch carries its fingerprints in ``state``."""
-    kind = getattr(errors, report["type"])
-    error = kind.__new__(kind)
-    error.args = (report["message"],)
-    vars(error).update(report["state"])
-    return error
+    """The error that a board's process has named, one of NOT_THE_BOARDS."""
+    return getattr(errors, report["type"])(report["message"])

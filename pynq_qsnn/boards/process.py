@@ -42,18 +42,28 @@ class BoardProcess:
         self._events = events
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self._process.stdin.write(json.dumps({**settings, "folder": str(folder)}) + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(json.dumps({**settings, "folder": str(folder)}) + "\n")
+            self._process.stdin.flush()
+        except OSError:  # it is gone already: "exited" will say why
+            pass
 
     def _read(self) -> None:
-        for line in self._process.stdout:
-            self._events.put((self, json.loads(line)))
-        status = self._process.wait()
-        self._events.put((self, {"event": "exited", "reason": self._why(status)}))
+        torn = ""
+        try:
+            for line in self._process.stdout:
+                self._events.put((self, json.loads(line)))
+        except ValueError:  # half a line, of a process that was killed while it wrote, or no text at all
+            torn = "its last report was cut off; "
+            self._process.kill()
+        finally:
+            status = self._process.wait()
+            self._events.put((self, {"event": "exited", "reason": torn + self._why(status)}))
 
     def _why(self, status: int) -> str:
         if status < 0:
-            return f"its process was killed by {signal.Signals(-status).name}"
+            names = {number.value: number.name for number in signal.Signals}
+            return f"its process was killed by {names.get(-status, f'signal {-status}')}"
         lines = self._log.read_text(errors="replace").split("\n") if self._log.exists() else []
         last = next((line.strip() for line in reversed(lines) if line.strip()), "no message")
         return f"its process ended with status {status}: {last}"

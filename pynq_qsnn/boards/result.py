@@ -17,7 +17,8 @@ class BoardReport:
     frames, chunks: finished there.  busy_s: host seconds in which it worked on them.
     errors: errors after which the same board went on.
     method: "measured (board)" or "emulated (cycle model)", of ``kernel_fps`` and ``clock_mhz`` alone.
-    kernel_fps: the kernel's rate by its own time log, over the last batch of each chunk. fps: by the host's clock.
+    kernel_fps: the kernel's rate by its own time log, over the last batch of each chunk if that is a full one.
+    fps: by the host's clock.
     """
 
     name: str
@@ -61,7 +62,7 @@ class ChunkRecord:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """logits: int32 [N, classes], row i of frame i.  done: bool [N], all True unless every board was lost.
+    """logits: int32 [N, classes], row i of frame i.  done: bool [N], all True unless the evaluation ended early.
 
     start_s: until the first board was ready.  seconds: from then to the last result, measured (host).
     chunks: of the frames that are done, in their order.

@@ -9,36 +9,37 @@ import numpy as np
 
 from ..errors import (
     CapacityError,
-    ConfigError,
     DeviceError,
     FrameError,
     ModelFileError,
     NetworkError,
-    SpecMismatch,
+    QsnnError,
     ToolMissing,
 )
 from ..runtime.cycles import call_cycles
 from .address import EMULATED, REMOTE
 
-# Another board would say the same, so these end the evaluation; any other error is the board's.
-NOT_THE_BOARDS = (CapacityError, ConfigError, FrameError, ModelFileError, NetworkError, SpecMismatch)
+# Another board would say the same, so these end the evaluation; any other error is the board's. SpecMismatch and
+# ConfigError are the board's too: boards may carry different overlays.
+NOT_THE_BOARDS = (CapacityError, FrameError, ModelFileError, NetworkError)
 
 
 class BoardSession:
     """An open board with its model.
 
     kind: LOCAL, EMULATED or REMOTE (of $PYNQ_REMOTE_DEVICES).  program: path.
+    bitfile: as QsnnOverlay's, for a board that is not EMULATED: that one has its own.
 
     Raises what QsnnOverlay raises, ToolMissing for a remote board and an old pynq, and DeviceError where no board
     answers: an emulated one never stands in.
     """
 
-    def __init__(self, kind: str, program: str, batch_size: int):
+    def __init__(self, kind: str, program: str, batch_size: int, bitfile: str | None = None):
         from ..runtime.driver import QsnnOverlay
 
         self._stack = ExitStack()
         try:
-            bitfile, device = None, None
+            device = None
             if kind == EMULATED:
                 from ..emulator import open_board
 
@@ -58,6 +59,7 @@ class BoardSession:
     def run(self, frames: np.ndarray) -> dict:
         """Logits int32 [N, classes] of frames uint8 [N, ...], with seconds, sampled_frames and sampled_cycles.
 
+        Sampled is the last batch if it is a full one: the kernel spends longer on each frame of a smaller one.
         errors: messages; an error of the board is answered by a second try, because the driver resets it. Raises the
         second one, and those of NOT_THE_BOARDS at once.
         """
@@ -69,11 +71,12 @@ class BoardSession:
         except Exception as error:
             errors.append(describe_error(error))
             logits = self._overlay.execute(frames)
+        full = len(frames) % self._overlay.batch_size == 0
         return {
             "logits": logits,
             "errors": errors,
-            "sampled_frames": (len(frames) - 1) % self._overlay.batch_size + 1,
-            "sampled_cycles": call_cycles(self._overlay.time_log()),
+            "sampled_frames": self._overlay.batch_size if full else 0,
+            "sampled_cycles": call_cycles(self._overlay.time_log()) if full else 0,
             "seconds": time.monotonic() - start,
         }
 
@@ -85,7 +88,7 @@ class BoardSession:
 def describe_error(error: BaseException) -> str:
     """One line: its message, with its type where that is no error of ours."""
     message = " ".join(str(error).split()) or "no message"
-    return message if isinstance(error, DeviceError) else f"{type(error).__name__}: {message}"
+    return message if isinstance(error, QsnnError) else f"{type(error).__name__}: {message}"
 
 
 def _remote_device():

@@ -33,7 +33,7 @@ class Board:
 
     def open(self, settings: dict) -> dict:
         self.name = settings["name"]
-        self.session = BoardSession(settings["kind"], settings["program"], settings["batch_size"])
+        self.session = BoardSession(*(settings[key] for key in ("kind", "program", "batch_size", "bitfile")))
         return self.session.describe()
 
     def report(self, event: str, **values) -> None:
@@ -83,7 +83,7 @@ def main() -> None:
     try:
         description = _board.thread.submit(_board.open, settings).result()
     except NOT_THE_BOARDS as error:
-        _board.report("refused", type=type(error).__name__, message=str(error), state=vars(error))
+        _board.report("refused", type=type(error).__name__, message=str(error))
         os._exit(1)
     except Exception as error:
         _board.give_up(error)

@@ -11,9 +11,7 @@ examples:
 
 import sys
 
-import numpy as np
-
-from ..errors import BoardsLost, DeviceError
+from .check import add_check_argument, write_checked
 from .common import (
     accuracy_percent,
     add_frame_arguments,
@@ -26,15 +24,14 @@ from .common import (
     test_frames,
     write_json,
 )
+from .run import add_overlay_arguments
 
 
 def add_arguments(parser):
     parser.add_argument("model", help="program file, or a .qsnn that is compiled on the way")
     parser.add_argument("--boards", nargs="+", required=True, metavar="BOARD", help="address, local or emulated")
     parser.add_argument("--chunk", type=count, help="frames that travel together (default: a few batches)")
-    parser.add_argument(
-        "--batch", type=count, default=16, help="frames in one call of the kernel (default: %(default)s)"
-    )
+    add_overlay_arguments(parser)
     parser.add_argument(
         "--timeout",
         type=count,
@@ -42,7 +39,7 @@ def add_arguments(parser):
         metavar="S",
         help="give up a board that finishes no chunk, or does not start, for so long (default: %(default)s)",
     )
-    parser.add_argument("--check", action="store_true", help="compare every logit with the reference executor")
+    add_check_argument(parser)
     add_frame_arguments(parser, None)
     add_json_argument(parser)
 
@@ -60,12 +57,14 @@ def run(args):
             args.boards,
             chunk=args.chunk,
             batch_size=args.batch,
+            bitfile=args.bitfile,
             timeout_s=args.timeout,
             start_timeout_s=args.timeout,
             progress=None if bar is None else bar.update,
         )
-    except BoardsLost as error:
-        write_json(args.json, _content(error.result))
+    except BaseException as error:  # Ctrl-C as well
+        if hasattr(error, "result"):
+            write_json(args.json, _content(error.result))
         raise
     finally:
         if bar is not None:
@@ -84,15 +83,7 @@ def run(args):
     if accuracy is not None:
         print(f"accuracy {accuracy:.2f} %")
     content = {**_content(result), "accuracy_percent": accuracy}
-    if args.check:
-        from ..reference import Reference
-
-        differing = int(np.any(Reference().load(program).run(frames) != result.logits, axis=1).sum())
-        content["frames_differing_from_reference"] = differing
-        if differing:
-            raise DeviceError(f"{differing} of {len(frames)} frames differ from the reference executor")
-        print(f"all {len(frames)} frames equal the reference, every logit")
-    write_json(args.json, content)
+    write_checked(args, content, program, frames, result.logits)
 
 
 def board_table(boards) -> str:

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from ..errors import DeviceError
 from ..runtime.bench import measure_overlay
+from .check import add_check_argument, write_checked
 from .common import (
     accuracy_percent,
     add_frame_arguments,
@@ -24,22 +24,26 @@ from .common import (
     progress,
     provenance,
     test_frames,
-    write_json,
 )
 
 
 def add_arguments(parser):
     parser.add_argument("model", help="program file, or a .qsnn that is compiled on the way")
     add_board_arguments(parser)
-    parser.add_argument("--check", action="store_true", help="compare every logit with the reference executor")
+    add_check_argument(parser)
     add_frame_arguments(parser, 32)
     add_json_argument(parser)
 
 
 def add_board_arguments(parser, batch=16):
-    """--bitfile, --emulate, --batch; ``batch`` is the default, None where the command chooses one."""
-    parser.add_argument("--bitfile", help="bitstream to load (default: the installed overlay)")
+    """--bitfile, --batch and --emulate, of one board."""
+    add_overlay_arguments(parser, batch)
     parser.add_argument("--emulate", action="store_true", help="use the emulated board even where a board is present")
+
+
+def add_overlay_arguments(parser, batch=16):
+    """--bitfile and --batch; ``batch`` is the default, None where the command chooses one."""
+    parser.add_argument("--bitfile", help="bitstream to load (default: the installed overlay)")
     text = f"frames in one call of the kernel (default: {'chosen by the command' if batch is None else batch})"
     parser.add_argument("--batch", type=count, default=batch, help=text)
 
@@ -79,12 +83,5 @@ def run(args):
     )
     row = {k: v for k, v in vars(measured).items() if k != "logits"}
     row.update(frames=len(frames), accuracy_percent=accuracy, layers=layers)
-    if args.check:
-        from ..reference import Reference
-
-        differing = int(np.any(Reference().load(program).run(frames) != logits, axis=1).sum())
-        row["frames_differing_from_reference"] = differing
-        if differing:
-            raise DeviceError(f"{differing} of {len(frames)} frames differ from the reference executor")
-        print(f"all {len(frames)} frames equal the reference, every logit")
-    write_json(args.json, {**provenance(), **row, "predictions": logits.argmax(axis=1).tolist()})
+    content = {**provenance(), **row, "predictions": logits.argmax(axis=1).tolist()}
+    write_checked(args, content, program, frames, logits)

@@ -51,7 +51,7 @@ def _command(process: psutil.Process) -> list[str]:
         return []
 
 
-def wait_for(condition, seconds: float = 20.0):
+def wait_for(condition, seconds: float = 60.0):
     """The first true value of ``condition()``; fails after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

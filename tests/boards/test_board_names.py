@@ -58,6 +58,10 @@ def test_reachable_or_not(tmp_path):
     path = tmp_path / "board"
     (address,) = parse_boards([f"unix:{path}"])
     assert "nobody answers" in address.why_unreachable()
+    with socket.socket(socket.AF_UNIX) as other:  # pynq's client never connects to the bare path
+        other.bind(str(path))
+        other.listen()
+        assert "nobody answers" in address.why_unreachable()
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(f"{path}:7967")  # pynq puts its port behind any address
         assert "nobody answers" in address.why_unreachable()  # bound, and not listening
