@@ -90,14 +90,17 @@ def by_kind(rows: list[dict]) -> dict[str, list[dict]]:
 def draw_speed(rates, latencies, rows: list[dict], kind: str) -> None:
     """Rows of one :func:`by_kind` as bars: frames a second on one axis, milliseconds of a frame (p50) on the other."""
     names = [row["executor"].replace(", ", "\n") for row in rows]
-    rates.barh(names, [row["fps"] for row in rows])
-    rates.set(xlabel="frames a second")
-    latencies.barh(names, [row["latency_ms_p50"] for row in rows])
-    latencies.set(xlabel="latency of one frame, p50 / ms", yticks=[])
-    for axis in (rates, latencies):
+    for axis, key, label in ((rates, "fps", "frames a second"), (latencies, "latency_ms_p50", "ms of one frame, p50")):
+        bars = axis.barh(names, [row[key] for row in rows], height=0.6)
+        values = [f"{row[key]:,.0f}" if row[key] >= 100 else f"{row[key]:.3g}" for row in rows]
+        axis.bar_label(bars, values, padding=3, fontsize=8)
+        axis.margins(x=0.2, y=0.2)  # room for the values
+        axis.locator_params(axis="x", nbins=5)
+        axis.set_xlabel(label, fontsize=8)
         axis.set_title(kind, fontsize=8)
         axis.invert_yaxis()
         axis.tick_params(labelsize=8)
+    latencies.set_yticks([])
 
 
 def draw_latencies(axis, milliseconds: np.ndarray) -> None:

@@ -4,13 +4,17 @@ What a board runs does so without PyTorch, and without its data set.
 """
 
 import os
+import re
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 ON_A_BOARD = ("03_cifar10_on_the_board", "04_energy")
+COMPARING = ("01_first_light", "03_cifar10_on_the_board")
+TRAINING = ("01_first_light", "02_bit_budget")
 MOST_SECONDS = 180
 NO_TORCH = """
 import sys
@@ -77,6 +81,39 @@ def test_it_runs(path, tmp_path, read):
         notebook.cells.append(nbformat.v4.new_code_cell(IS_BLOCKED))
     (tmp_path / "work").mkdir()
     check(notebook, run(notebook, tmp_path / "work", environment))
+    if path.stem in TRAINING:
+        check_bars(notebook)
+    if path.stem in COMPARING:
+        check_kinds(notebook)
+
+
+def check_kinds(notebook):
+    """Fps of the host and of the cycle model: a table each, under its kind, and a ratio that names both."""
+    (said,) = (o.text for o in outputs(notebook) if "ratio of the fps" in o.get("text", ""))
+    tables, ratio = said.split("ratio of the fps")
+    kinds = re.findall(r"^(measured \(host\)|emulated \(cycle model\)[^:]*):\nexecutor +fps ", tables, re.MULTILINE)
+    assert len(kinds) >= 2 and len(kinds) == len(set(kinds)) == tables.count("executor ")
+    assert "emulated (cycle model) over" in ratio and "measured (host):" in ratio
+
+
+def check_bars(notebook):
+    """Each moved to its end while the network was trained."""
+    shown = "".join(output.get("data", {}).get("text/html", "") for output in outputs(notebook))
+    bars = re.findall(r"<progress[^>]*max='(\d+)' value='(\d+)'", shown)
+    assert bars and all(most == value for most, value in bars)
+
+
+def test_cifar10_with_few_frames_of_ones_own(tmp_path, read):
+    """Fewer than it asks for: every count, table and picture is of those that there are."""
+    (path,) = (path for path in NOTEBOOKS if path.stem == "03_cifar10_on_the_board")
+    mine = tmp_path / "mine.npy"
+    np.save(mine, np.random.default_rng(0).integers(0, 256, (21, 3, 32, 32), np.uint8))
+    notebook = read(path)
+    (cell,) = (cell for cell in notebook.cells if "MY_FRAMES = None" in cell.source)
+    cell.source = cell.source.replace("MY_FRAMES = None", f"MY_FRAMES = {str(mine)!r}")
+    check(notebook, run(notebook, tmp_path, dict(os.environ)))
+    said = "".join(output.get("text", "") for output in outputs(notebook))
+    assert f"frames of {mine}, no labels" in said and "21 frames: board and" in said
 
 
 def test_cifar10_without_its_data(tmp_path, read):

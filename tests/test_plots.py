@@ -93,8 +93,9 @@ def test_the_way_through_python_to_an_emulated_kernel_is_a_kind_of_its_own():
 
 def test_speed_has_a_bar_for_each_row_under_its_kind(axis):
     twin = axis.figure.add_subplot(212)
-    rows = [{"executor": f"x, {n}", "fps": 10.0 * n, "latency_ms_p50": 1.0 / n} for n in (1, 2)]
+    rows = [{"executor": f"x, {n}", "fps": 1e4 * n, "latency_ms_p50": 1.0 / n} for n in (1, 2)]
     plots.draw_speed(axis, twin, rows, "measured (host)")
-    assert [bar.get_width() for bar in axis.patches] == [10, 20]
+    assert [bar.get_width() for bar in axis.patches] == [1e4, 2e4]
+    assert [text.get_text() for text in axis.texts] == ["10,000", "20,000"]
     assert [bar.get_width() for bar in twin.patches] == [1, 0.5]
     assert axis.get_title() == twin.get_title() == "measured (host)"
