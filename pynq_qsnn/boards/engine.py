@@ -39,7 +39,7 @@ class Engine:
                     protocol="tls://",
                     host="127.0.0.1",
                     scheduler_port=0,
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",  # None would take port 8787
                     security=security,
                     silence_logs=logging.CRITICAL,  # a lost board is reported by us
                 )

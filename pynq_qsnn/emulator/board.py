@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from ..hwspec import HardwareConfig
+from ..kv260 import CRL_APB
 from .axi_dma import AxiDma
 from .bitstream import check_firmware
 from .design import DMA, INTERRUPTS, KERNEL
@@ -15,7 +16,6 @@ from .memory import CMA_BASE, CMA_BYTES, Bus, CmaAllocator, Ddr
 from .power import PowerModel
 from .ps import (
     CRF_APB,
-    CRL_APB,
     FPGA_MANAGER,
     PORT_WIDTH_BASES,
     BoardTime,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xml.sax.saxutils import quoteattr
 
 from ..hwspec import HardwareConfig
+from ..kv260 import IOPLL_MHZ
 from .design import (
     DDR_WINDOWS,
     DMA,
@@ -17,7 +18,6 @@ from .design import (
     kernel_registers,
     memory_masters,
 )
-from .ps import IOPLL_MHZ
 
 READ_WRITE, READ_ONLY = "read-write", "read-only"
 

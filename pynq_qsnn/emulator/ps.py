@@ -8,17 +8,15 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+from ..kv260 import IOPLL_CTRL, PL0_REF_CTRL, RPLL_CTRL, divided_mhz, pll_mhz
 from .faults import Faults
 
-CRYSTAL_MHZ = 100 / 3
-IOPLL_MHZ = 1500.0
-CRL_APB, CRF_APB = 0xFF5E_0000, 0xFD1A_0000
+CRF_APB = 0xFD1A_0000
 # FPD_SLCR, LPD_SLCR and the AXI FIFO interfaces, where pynq writes port widths after loading a bitstream.
 PORT_WIDTH_BASES = (
     *(0xFD61_5000, 0xFF41_9000),
     *(0xFD36_0000, 0xFD37_0000, 0xFD38_0000, 0xFD39_0000, 0xFD3A_0000, 0xFD3B_0000, 0xFF9B_0000),
 )
-IOPLL_CTRL, RPLL_CTRL, PL0_REF_CTRL = 0x20, 0x30, 0xC0
 BUSY_KEPT = 1 << 16
 FPGA_MANAGER = "/sys/class/fpga_manager/fpga0"
 
@@ -57,8 +55,7 @@ class ClockRegisters(RegisterBank):
         """Frequency of the PL clock from its source PLL and divisors."""
         control = self.read(PL0_REF_CTRL)
         pll = self.read(RPLL_CTRL if control & 7 == 2 else IOPLL_CTRL)
-        source = CRYSTAL_MHZ * (pll >> 8 & 0x7F) / (2 if pll >> 16 & 1 else 1)
-        return source / ((control >> 8 & 0x3F or 1) * (control >> 16 & 0x3F or 1))
+        return divided_mhz(pll_mhz(pll), control)
 
 
 class BoardTime:

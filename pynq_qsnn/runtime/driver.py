@@ -19,6 +19,7 @@ from pynq import Overlay
 
 from ..errors import ConfigError, DeviceError
 from ..hwspec import HardwareConfig, load_config
+from ..kv260 import DMA_TYPE
 from ..packing import check_frames, pack_frames, unpack_results
 from ..program import Program
 from . import clock, measure
@@ -35,7 +36,6 @@ from .runner import Runner
 from .streaming import ResultStream
 
 MEASURED, EMULATED = "measured (board)", "emulated (cycle model)"
-DMA_TYPE = "xilinx.com:ip:axi_dma:"
 
 
 class QsnnOverlay(Overlay):

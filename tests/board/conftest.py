@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("pynq", reason="the driver suite needs pynq")
 
+from limits import BATCH_SIZE, TIMEOUT_S
 from tiny_networks import image_network
 
 from pynq_qsnn.compiler import compile_network
@@ -14,9 +15,6 @@ from pynq_qsnn.emulator import open_board
 from pynq_qsnn.reference import Reference
 from pynq_qsnn.runtime.csim import KernelSimulation, build_library
 from pynq_qsnn.runtime.driver import QsnnOverlay
-
-BATCH_SIZE = 4
-TIMEOUT_S = 0.3
 
 
 @pytest.fixture(scope="session")

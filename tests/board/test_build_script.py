@@ -28,8 +28,8 @@ from pynq_qsnn.emulator.design import (
     memory_masters,
 )
 from pynq_qsnn.emulator.hwh import hand_off
-from pynq_qsnn.emulator.ps import IOPLL_MHZ
 from pynq_qsnn.hwspec import KERNEL_ARGUMENTS, load_config
+from pynq_qsnn.kv260 import IOPLL_MHZ
 from pynq_qsnn.paths import resource
 from pynq_qsnn.runtime.ip import QsnnKernel
 from pynq_qsnn.runtime.locate import DEFAULT_BITFILE

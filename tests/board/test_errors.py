@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import TIMEOUT_S
+from limits import TIMEOUT_S
 from tiny_networks import image_network
 
 from pynq_qsnn.compiler import compile_network

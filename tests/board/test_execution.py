@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import BATCH_SIZE
+from limits import BATCH_SIZE
 from random_networks import Limits, random_frames, random_network
 from tiny_networks import event_network, image_network
 

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import BATCH_SIZE
+from limits import BATCH_SIZE
 
 from pynq_qsnn.runtime import measure
 from pynq_qsnn.runtime.bench import measure_board, measure_overlay

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import BATCH_SIZE
+from limits import BATCH_SIZE
 from tiny_networks import affine
 
 from pynq_qsnn.compiler import compile_network

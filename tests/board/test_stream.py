@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import BATCH_SIZE
+from limits import BATCH_SIZE
 from tiny_networks import affine
 
 import pynq_qsnn

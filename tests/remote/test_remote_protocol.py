@@ -19,7 +19,8 @@ from pynq.remote import buffer_pb2, mmio_pb2, remote_device_pb2
 from server_process import HERE, free_kib, wait_for
 
 from pynq_qsnn.emulator.design import KERNEL
-from pynq_qsnn.emulator.ps import CRL_APB, FPGA_MANAGER, PL0_REF_CTRL
+from pynq_qsnn.emulator.ps import FPGA_MANAGER
+from pynq_qsnn.kv260 import CRL_APB, PL0_REF_CTRL
 from pynq_qsnn.runtime.driver import QsnnOverlay
 
 
