@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The part of run.sh that runs inside the arm64 root. Every step is printed with its wall time.
 set -euo pipefail
-cd /root/work
+cd /root/check
 
 step() { # step TITLE COMMAND...
     echo "== $1"

@@ -29,8 +29,8 @@ fi
 
 # What `pip install 'pynq-qsnn[board]'` would fetch, and the tools of the tests. Sources stay sources: pynq has no wheels.
 packages=$root/root/packages
-rm -rf "$packages" "$root/root/work"
-mkdir -p "$packages" "$root/root/work"
+rm -rf "$packages" "$root/root/check"
+mkdir -p "$packages" "$root/root/check"
 sources='pynq|pynqmetadata|pynqutils'
 arm=(--only-binary=:all: --python-version 3.11 --implementation cp)
 for tag in manylinux_2_17 manylinux2014 manylinux_2_28; do arm+=(--platform "${tag}_aarch64"); done
@@ -42,9 +42,9 @@ grep -Ev "^(#|($sources)==)" $pins >"$packages/wheels.txt"
 "${download[@]}" "${arm[@]}" -c constraints/host-py311.txt nbclient ipykernel matplotlib
 "$python" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$packages" .
 # No package beside the tests: they must find the installed one.
-cp -r tests pyproject.toml tools/arm64/inside.sh "$root/root/work"
+cp -r tests pyproject.toml tools/arm64/inside.sh "$root/root/check"
 
 # A mount namespace, so that nothing stays mounted. No qemu option is set: aarch64 programs start as on a board.
 unshare --mount bash -ec "mount -t proc proc '$root/proc'; mount --bind /dev '$root/dev'
     exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 OMP_NUM_THREADS=1 \
-        chroot '$root' /bin/bash /root/work/inside.sh $notebook" 2>&1 | tee "$log"
+        chroot '$root' /bin/bash /root/check/inside.sh $notebook" 2>&1 | tee "$log"
