@@ -2,8 +2,8 @@
 
 Every layer names the tensor it reads (``source``) and defines the tensor of its own name. Tensors are spike trains
 ``[T, N, C, H, W]`` of codes 0..s_max held in ``bits`` (1, 2, 4 or 8) bits. The image is the tensor ``input``; a static
-image has one step, and the first convolution replays its current over the network's T steps. The last layer is the
-head: it does not fire, its currents summed over T are the logits.
+image has one step, and the first convolution replays its current over the network's T steps; a :class:`Steps` layer
+changes T from there on. The last layer is the head: it does not fire, its currents summed over T are the logits.
 
 Saved as one ``.qsnn`` file (see :mod:`pynq_qsnn.container`), loaded with every check of :meth:`Network.validate`.
 """
@@ -35,6 +35,8 @@ STRIDES = (1, 2)
 SKIP_DOMAINS = ("spike", "current", "iand")
 POOL_KINDS = ("maximum", "sum", "average")
 INPUT = "input"
+# Sums of an attention are int64: their product with the multiplier must fit too.
+LARGEST_ATTENTION = 1 << (62 - MULTIPLIER_BITS)
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class Pool:
     """Pooling of codes, each step on its own.
 
     "maximum"; "sum", which widens the codes; "average": (sum + (n >> 1)) div n for a power-of-two n.
+    padding: rows and columns of zeros around the map of a maximum, which they never exceed.
     """
 
     name: str
@@ -105,6 +108,37 @@ class Pool:
     kind: str
     kernel: int
     stride: int
+    padding: int = 0
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Spiking self-attention (Spikformer, arXiv 2209.15425): neurons on acc = (Q K^T) V, without a softmax.
+
+    ``source`` (Q), ``key`` and ``value`` are spike trains of one shape [C, H, W]: H * W tokens of C channels, split into
+    ``heads`` runs of C / heads channels. The products are exact in int64; ``neuron`` scales and fires them as any sums.
+    """
+
+    name: str
+    source: str
+    key: str
+    value: str
+    heads: int
+    neuron: Neuron
+    spike_bits: int
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Another number of time steps from here on, so that T is free for each layer.
+
+    From 1 to T, or T to a multiple: each step is repeated. To a divisor: the codes of neighbouring steps are summed,
+    which widens them as a sum pool does and loses no spike.
+    """
+
+    name: str
+    source: str
+    num_steps: int
 
 
 @dataclass(frozen=True)
@@ -127,15 +161,27 @@ class Head:
     logit_scale: float = 1.0
 
 
-Layer = Conv2d | Linear | Pool | Flatten | Head
+Layer = Conv2d | Linear | Pool | Attention | Steps | Flatten | Head
 WEIGHTED = (Conv2d, Linear, Head)
+SPIKING = (Conv2d, Linear, Attention)  # what has neurons
+
+
+def sources(layer: Layer) -> tuple[str, ...]:
+    """Tensors that a layer reads: its source, an attention's key and value, its residual."""
+    names = [layer.source]
+    if isinstance(layer, Attention):
+        names += [layer.key, layer.value]
+    if getattr(layer, "skip", None) is not None:
+        names.append(layer.skip.source)
+    return tuple(names)
 
 
 @dataclass(frozen=True)
 class Network:
     """Input type, layers in execution order, and the model card.
 
-    input: TensorType of the frames (8-bit pixels with one step for static images).  num_steps: T of every layer.
+    input: TensorType of the frames (8-bit pixels with one step for static images).  num_steps: T of every layer, up to
+    the first :class:`Steps`.
     card: plain JSON values: data, licence, command, seed, accuracies; see training.export.
     """
 
@@ -179,8 +225,9 @@ class Network:
         for layer in self.layers:
             if layer.name in types:
                 raise NetworkError(f"two tensors are named {layer.name!r}")
-            if layer.source not in types:
-                raise NetworkError(f"{layer.name}: no tensor {layer.source!r} before it; known: {sorted(types)}")
+            for source in sources(layer):
+                if source not in types:
+                    raise NetworkError(f"{layer.name}: no tensor {source!r} before it; known: {sorted(types)}")
             if isinstance(layer, Head) and layer is not self.layers[-1]:
                 raise NetworkError(f"{layer.name}: a Head can only be the last layer")
             types[layer.name] = self._infer(layer, types)
@@ -188,6 +235,11 @@ class Network:
 
     def _infer(self, layer: Layer, types: dict[str, TensorType]) -> TensorType:
         source = types[layer.source]
+        num_steps = self.num_steps if self._is_static(layer.source) else source.num_steps
+        if isinstance(layer, Steps):
+            return _steps_type(layer, source)
+        if isinstance(layer, Attention):
+            return _attention_type(layer, types)
         if isinstance(layer, WEIGHTED):
             _check_weight(layer, source)
             channels = len(layer.weight)
@@ -195,18 +247,25 @@ class Network:
             if affine.channels != channels:
                 raise NetworkError(f"{layer.name}: {affine.channels} channel scales for {channels} output channels")
             if isinstance(layer, Head):
-                _check_logits(layer, source, self.num_steps)
-                return TensorType((channels, 1, 1), 8, self.num_steps, 255)
+                _check_logits(layer, source, num_steps)
+                return TensorType((channels, 1, 1), 8, num_steps, 255)
             _check_code(layer.name, layer.spike_bits, layer.neuron.s_max)
             height, width = 1, 1
             if isinstance(layer, Conv2d):
                 height, width = _window_output(layer.name, source.shape, layer.weight.shape[2:], layer)
-            out = TensorType((channels, height, width), layer.spike_bits, self.num_steps, layer.neuron.s_max)
+            out = TensorType((channels, height, width), layer.spike_bits, num_steps, layer.neuron.s_max)
             skip = getattr(layer, "skip", None)
             return out if skip is None else _check_skip(layer, skip, out, types)
         if isinstance(layer, Flatten):
             return replace(source, shape=(int(np.prod(source.shape)), 1, 1))
         return _pool_type(layer, source)
+
+    def _is_static(self, name: str) -> bool:
+        """Whether a tensor is the static image, pooled or flattened at most: the layer that reads it replays it."""
+        by_name = {layer.name: layer for layer in self.layers}
+        while isinstance(by_name.get(name), (Pool, Flatten)):
+            name = by_name[name].source
+        return name == INPUT and self.input.num_steps == 1
 
     def to_parts(self) -> tuple[dict, dict[str, np.ndarray]]:
         """JSON-ready description and the arrays that it names; the inverse of :meth:`from_parts`."""
@@ -310,8 +369,6 @@ def _window_output(name: str, shape, kernel, layer) -> tuple[int, int]:
 
 def _check_skip(layer: Conv2d, skip: Skip, out: TensorType, types: dict[str, TensorType]) -> TensorType:
     name = layer.name
-    if skip.source not in types:
-        raise NetworkError(f"{name}: no residual tensor {skip.source!r} before it")
     k = types[skip.source]
     if skip.domain not in SKIP_DOMAINS:
         raise NetworkError(f"{name}: residual domain {skip.domain!r}, must be one of {SKIP_DOMAINS}")
@@ -352,6 +409,11 @@ def _pool_type(layer: Pool, source: TensorType) -> TensorType:
         raise NetworkError(f"{layer.name}: pool kind {layer.kind!r}, must be one of {POOL_KINDS}")
     if layer.kernel < 1 or layer.stride < 1:
         raise NetworkError(f"{layer.name}: kernel {layer.kernel} and stride {layer.stride} must be positive")
+    if not 0 <= layer.padding < layer.kernel or (layer.padding and layer.kind != "maximum"):
+        raise NetworkError(
+            f"{layer.name}: padding {layer.padding} of a {layer.kind} pool; must be 0, or below kernel {layer.kernel} "
+            "for a maximum"
+        )
     size = layer.kernel**2
     height, width = _window_output(layer.name, source.shape, (layer.kernel, layer.kernel), layer)
     shape = (source.shape[0], height, width)
@@ -360,13 +422,55 @@ def _pool_type(layer: Pool, source: TensorType) -> TensorType:
     if layer.kind != "sum":
         return replace(source, shape=shape)
     s_max = source.s_max * size
-    bits = next((b for b in CODE_BITS if s_max < 1 << b), None)
-    if bits is None:
-        raise NetworkError(f"{layer.name}: sums reach {s_max}, codes hold 255; pool a smaller window or average")
+    bits = _bits_of_sums(layer.name, s_max, "pool a smaller window or average")
     return TensorType(shape, bits, source.num_steps, s_max)
 
 
-_CLASSES = {c.__name__: c for c in (TensorType, Skip, Conv2d, Linear, Pool, Flatten, Head, Affine, Neuron)}
+def _bits_of_sums(name: str, s_max: int, remedy: str) -> int:
+    bits = next((b for b in CODE_BITS if s_max < 1 << b), None)
+    if bits is None:
+        raise NetworkError(f"{name}: sums reach {s_max}, codes hold 255; {remedy}")
+    return bits
+
+
+def _steps_type(layer: Steps, source: TensorType) -> TensorType:
+    before, after = source.num_steps, layer.num_steps
+    if not 1 <= after <= 255 or max(before, after) % min(before, after):
+        raise NetworkError(f"{layer.name}: {before} steps cannot become {after}; must be a multiple or a divisor, 1..255")
+    if after >= before:
+        return replace(source, num_steps=after)
+    s_max = source.s_max * (before // after)
+    bits = _bits_of_sums(layer.name, s_max, "sum fewer steps, or use fewer spike bits")
+    return TensorType(source.shape, bits, after, s_max)
+
+
+def _attention_type(layer: Attention, types: dict[str, TensorType]) -> TensorType:
+    query, key, value = (types[name] for name in sources(layer))
+    if query.shape != key.shape or query.shape != value.shape:
+        raise NetworkError(f"{layer.name}: query {query.shape}, key {key.shape}, value {value.shape} must be equal")
+    if not query.num_steps == key.num_steps == value.num_steps:
+        steps = (query.num_steps, key.num_steps, value.num_steps)
+        raise NetworkError(f"{layer.name}: query, key and value have {steps} steps, must be equal")
+    channels = query.shape[0]
+    if layer.heads < 1 or channels % layer.heads:
+        raise NetworkError(f"{layer.name}: {layer.heads} heads do not divide {channels} channels")
+    if layer.neuron.affine.channels != channels:
+        raise NetworkError(f"{layer.name}: {layer.neuron.affine.channels} channel scales for {channels} channels")
+    _check_code(layer.name, layer.spike_bits, layer.neuron.s_max)
+    tokens = query.shape[1] * query.shape[2]
+    largest = channels // layer.heads * tokens * query.s_max * key.s_max * value.s_max
+    if largest > LARGEST_ATTENTION:
+        raise NetworkError(
+            f"{layer.name}: products can reach {largest}, int64 scales sums up to {LARGEST_ATTENTION}; "
+            "use fewer spike bits"
+        )
+    return TensorType(query.shape, layer.spike_bits, query.num_steps, layer.neuron.s_max)
+
+
+_CLASSES = {
+    c.__name__: c
+    for c in (TensorType, Skip, Conv2d, Linear, Pool, Attention, Steps, Flatten, Head, Affine, Neuron)
+}
 
 
 def _encode(item, arrays: dict[str, np.ndarray]) -> dict:

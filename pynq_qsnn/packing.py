@@ -8,7 +8,7 @@ import numpy as np
 
 from .errors import FrameError
 from .hwspec import INSTRUCTION, WORD_BITS, Field, HardwareConfig, record_words
-from .network import INPUT, Conv2d, Layer, Network, TensorType
+from .network import INPUT, Conv2d, Network, TensorType, sources
 
 WORD_BYTES = WORD_BITS // 8
 
@@ -44,12 +44,6 @@ class FrameFold:
 LANES = WORD_BYTES  # channels of a word
 
 
-def sources(layer: Layer) -> list[str]:
-    """Tensors that a layer reads: its source and, if any, its residual."""
-    skip = getattr(layer, "skip", None)
-    return [layer.source] + ([skip.source] if skip is not None else [])
-
-
 def frame_fold(network: Network) -> FrameFold | None:
     """How the frames are folded, or None.
 
@@ -61,7 +55,7 @@ def frame_fold(network: Network) -> FrameFold | None:
     if len(readers) != 1 or not isinstance(readers[0], Conv2d) or readers[0].groups != 1:
         return None
     layer, channels = readers[0], network.input.shape[0]
-    if sources(layer) != [INPUT]:
+    if sources(layer) != (INPUT,):
         return None  # its residual is the image itself
     width = layer.weight.shape[3]
     if -(-width * channels // LANES) >= width * -(-channels // LANES):

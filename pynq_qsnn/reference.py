@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .network import INPUT, WEIGHTED, Conv2d, Flatten, Head, Network, Pool
+from .network import INPUT, WEIGHTED, Attention, Conv2d, Flatten, Head, Network, Pool, Steps
 from .neuron import integrate, round_shift, scale, skip_current
 from .packing import check_frames
 
@@ -27,6 +27,8 @@ def convolve(codes: np.ndarray, weight: np.ndarray, stride: int = 1, padding: in
 def pool(codes: np.ndarray, layer: Pool) -> np.ndarray:
     """Pooled codes uint8 [B, C, Ho, Wo] of codes uint8 [B, C, H, W]."""
     size = (layer.kernel, layer.kernel)
+    if layer.padding:
+        codes = np.pad(codes, ((0, 0), (0, 0), *((layer.padding, layer.padding),) * 2))
     windows = np.lib.stride_tricks.sliding_window_view(codes, size, axis=(2, 3))
     windows = windows[:, :, :: layer.stride, :: layer.stride]
     if layer.kind == "maximum":
@@ -34,6 +36,22 @@ def pool(codes: np.ndarray, layer: Pool) -> np.ndarray:
     sums = windows.sum(axis=(4, 5), dtype=np.int64)
     shift = layer.kernel**2 if layer.kind == "average" else 1
     return round_shift(sums, np.array(shift.bit_length() - 1)).astype(np.uint8)
+
+
+def attend(query: np.ndarray, key: np.ndarray, value: np.ndarray, heads: int) -> np.ndarray:
+    """Exact sums int64 [B, C, H, W] of (Q K^T) V, head by head; codes uint8 [B, C, H, W], H * W tokens."""
+    split = (len(query), heads, query.shape[1] // heads, -1)  # [B, heads, channels of a head, tokens]
+    q, k, v = (x.reshape(split).astype(np.int64) for x in (query, key, value))
+    scores = q.transpose(0, 1, 3, 2) @ k  # [B, heads, query token, key token]
+    return (v @ scores.transpose(0, 1, 3, 2)).reshape(query.shape)
+
+
+def change_steps(train: np.ndarray, num_steps: int) -> np.ndarray:
+    """Spike train uint8 [T', N, C, H, W] of one with T steps: each repeated, or neighbours summed (see Steps)."""
+    before = len(train)
+    if num_steps >= before:
+        return np.repeat(train, num_steps // before, axis=0)
+    return train.reshape(num_steps, before // num_steps, *train.shape[1:]).sum(axis=1, dtype=np.uint8)
 
 
 class Reference:
@@ -67,13 +85,19 @@ class Reference:
         if isinstance(layer, Pool):
             out = pool(folded, layer)
             return out.reshape(steps, batch, *out.shape[1:])
+        if isinstance(layer, Steps):
+            return change_steps(source, layer.num_steps)
+        if isinstance(layer, Attention):
+            key, value = (tensors[name].reshape(folded.shape) for name in (layer.key, layer.value))
+            return integrate(attend(folded, key, value, layer.heads).reshape(source.shape), layer.neuron, 2)[0]
         assert isinstance(layer, WEIGHTED)
         weight = layer.weight if layer.weight.ndim == 4 else layer.weight[:, :, None, None]
         geometry = (layer.stride, layer.padding, layer.groups) if isinstance(layer, Conv2d) else ()
         acc = convolve(folded, weight, *geometry)
         acc = acc.reshape(steps, batch, *acc.shape[1:])
-        if steps == 1:  # a static image: its sums are computed once and replayed
-            acc = np.broadcast_to(acc, (self.network.num_steps, *acc.shape[1:]))
+        num_steps = self.network.tensors[layer.name].num_steps
+        if steps < num_steps:  # a static image: its sums are computed once and replayed
+            acc = np.broadcast_to(acc, (num_steps, *acc.shape[1:]))
         if isinstance(layer, Head):
             return scale(acc, layer.affine, 2).sum(axis=0)[:, :, 0, 0].astype(np.int32)
         skip = getattr(layer, "skip", None)

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..errors import CapacityError
 from ..hwspec import INSTRUCTION, HardwareConfig
-from ..network import INPUT, WEIGHTED, Conv2d, Flatten, Head, Linear, Network, Pool, TensorType
-from ..packing import FrameFold, frame_fold, frame_tensor, sources
+from ..network import INPUT, WEIGHTED, Conv2d, Flatten, Head, Linear, Network, Pool, TensorType, sources
+from ..packing import FrameFold, frame_fold, frame_tensor
 
 LARGEST_MAP = (
     2 ** min(f.bits for f in INSTRUCTION if f.name.endswith(("_height", "_width")) and "kernel" not in f.name) - 1
