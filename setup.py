@@ -40,6 +40,9 @@ EXTRAS = {
     "notebook": ["jupyterlab", "ipykernel", "nbclient", "nbconvert", "matplotlib"],
     "boards": ["distributed", "cryptography"],  # several boards at once: Dask, its links encrypted
     "video": ["opencv-python-headless<4.11"],  # newer ones need NumPy 2
+    # What benchmarks/training.py compares with. SpikingJelly comes with pip install --no-deps spikingjelly: its own
+    # list moves torch. It imports loguru.
+    "compare": ["snntorch>=1,<2", "loguru"],
     "docs": ["sphinx", "furo", "myst-parser"],
     "dev": ["pytest", "hypothesis", "ruff", "clang-format", "pre-commit", "playwright", "build"],
 }
