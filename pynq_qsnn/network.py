@@ -115,7 +115,7 @@ class Pool:
 class Attention:
     """Spiking self-attention (Spikformer, arXiv 2209.15425): neurons on acc = (Q K^T) V, without a softmax.
 
-    ``source`` (Q), ``key`` and ``value`` are spike trains of one shape [C, H, W]: H * W tokens of C channels, split into
+    ``source`` (Q), ``key`` and ``value`` are spike trains of one shape [C, H, W]: H * W tokens of C channels, cut into
     ``heads`` runs of C / heads channels. The products are exact in int64; ``neuron`` scales and fires them as any sums.
     """
 
@@ -436,7 +436,7 @@ def _bits_of_sums(name: str, s_max: int, remedy: str) -> int:
 def _steps_type(layer: Steps, source: TensorType) -> TensorType:
     before, after = source.num_steps, layer.num_steps
     if not 1 <= after <= 255 or max(before, after) % min(before, after):
-        raise NetworkError(f"{layer.name}: {before} steps cannot become {after}; must be a multiple or a divisor, 1..255")
+        raise NetworkError(f"{layer.name}: {before} steps cannot become {after}: a multiple or divisor, 1..255")
     if after >= before:
         return replace(source, num_steps=after)
     s_max = source.s_max * (before // after)
@@ -468,8 +468,7 @@ def _attention_type(layer: Attention, types: dict[str, TensorType]) -> TensorTyp
 
 
 _CLASSES = {
-    c.__name__: c
-    for c in (TensorType, Skip, Conv2d, Linear, Pool, Attention, Steps, Flatten, Head, Affine, Neuron)
+    c.__name__: c for c in (TensorType, Skip, Conv2d, Linear, Pool, Attention, Steps, Flatten, Head, Affine, Neuron)
 }
 
 
