@@ -34,9 +34,18 @@ def load_checkpoint(path):
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise ModelFileError(f"{path}: format is {metadata.get('format')!r}, expected {FORMAT!r}")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["state"])
+            state = _with_todays_names(json.loads(metadata["state"]))
+            return {name: file.get_tensor(name) for name in file.keys()}, state
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
         raise ModelFileError(f"{path} is not a checkpoint: {error}") from error
+
+
+def _with_todays_names(state: dict) -> dict:
+    """Older checkpoints call the surrogate "triangle" by the name "triangular"."""
+    for part in (state["network"], state["config"]):
+        if part["surrogate"] == "triangular":
+            part["surrogate"] = "triangle"
+    return state
 
 
 def with_prefix(tensors: dict, prefix: str) -> dict:

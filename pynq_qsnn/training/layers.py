@@ -47,7 +47,10 @@ class SpikingLinear(nn.Module):
 
 
 class Head(nn.Module):
-    """Quantized linear with a float bias a class; logits are averaged over the steps: [T*B, F] -> [B, classes]."""
+    """Quantized linear with a float bias a class: [T*B, F] -> logits [B, classes], averaged over the steps.
+
+    With per_step=True each step keeps its own: [T, B, classes].
+    """
 
     def __init__(self, in_features, num_classes, weight_bits, num_steps):
         super().__init__()
@@ -56,9 +59,9 @@ class Head(nn.Module):
         self.num_steps = num_steps
         self.weight_bits = weight_bits
 
-    def forward(self, x):
-        logits = self.linear(x).unflatten(0, (self.num_steps, -1))
-        return logits.float().mean(0) + self.bias
+    def forward(self, x, per_step=False):
+        logits = self.linear(x).unflatten(0, (self.num_steps, -1)).float()
+        return (logits if per_step else logits.mean(0)) + self.bias
 
 
 class MaxPool(nn.MaxPool2d):

@@ -117,7 +117,7 @@ class NetworkSpec:
     num_steps: int
     leak_shift: int | None = 1
     reset_mode: str = "subtract"
-    surrogate: str = "triangular"
+    surrogate: str = "triangle"
 
     def to_dict(self):
         return asdict(self)
@@ -125,6 +125,8 @@ class NetworkSpec:
 
 class SpikingNetwork(nn.Module):
     """forward: static images [B, C, H, W] (or frames [T, B, C, H, W]), float 0..1 -> mean logits [B, classes].
+
+    With per_step=True the head returns the logits of each step, [T, B, classes].
 
     A static image enters as it is (direct encoding): the first layer's current is computed once and replayed T times.
     """
@@ -134,13 +136,15 @@ class SpikingNetwork(nn.Module):
         self.spec = spec
         self.layers = nn.ModuleList(modules)
 
-    def forward(self, images):
+    def forward(self, images, per_step=False):
         static = images.ndim == len(self.spec.input_shape) + 1
         x = images if static else images.flatten(0, 1)
         for layer in self.layers:
             if static and isinstance(layer, (layers.SpikingConv, layers.SpikingLinear)):
                 x = layer(x, replay=True)
                 static = False
+            elif isinstance(layer, layers.Head):
+                x = layer(x, per_step)
             else:
                 x = layer(x)
         return x

@@ -11,7 +11,7 @@ from ..errors import ConfigError
 MODEL_NAMES = ("digits_small", "cifar_small", "cifar_resnet_small")
 PRECISIONS = ("fp32", "bf16")
 RESET_MODES = ("subtract", "zero")
-SURROGATE_NAMES = ("triangular", "rectangle", "sigmoid", "arctan")
+SURROGATE_NAMES = ("triangle", "rectangle", "sigmoid", "arctan")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class TrainConfig:
     num_steps: int = 1
     leak_shift: int | None = 1
     reset_mode: str = "subtract"
-    surrogate: str = "triangular"
+    surrogate: str = "triangle"
     epochs: int = 20
     batch_size: int = 64
     learning_rate: float = 4e-3

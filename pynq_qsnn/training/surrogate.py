@@ -17,7 +17,7 @@ def rectangle(r, s_max):
     return ((r > 0) & (r < s_max + 1)).to(r.dtype)
 
 
-def triangular(r, s_max):
+def triangle(r, s_max):
     """1 inside, with a linear ramp of one threshold on either side, so that silent neurons still learn."""
     centre = (s_max + 1) / 2
     return (r - centre).abs_().neg_().add_(centre + 1).clamp_(0, 1)
@@ -37,7 +37,7 @@ def arctan(r, s_max):
     return edge(r) * edge(s_max + 1 - r)
 
 
-SURROGATES = {"triangular": triangular, "rectangle": rectangle, "sigmoid": sigmoid, "arctan": arctan}
+SURROGATES = {"triangle": triangle, "rectangle": rectangle, "sigmoid": sigmoid, "arctan": arctan}
 
 
 def get_surrogate(name: str):
