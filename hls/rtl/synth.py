@@ -20,7 +20,7 @@ OUTPUT = HERE.parents[1] / "results" / "tile_synthesis.json"
 TOP = "qsnn_mac_row"
 SOURCES = ("qsnn_mac_row.v", "mac_row.v", "mac_chain.v", "mac_delay.v")
 ARRAY_ROWS = 8
-SYNTHESIZE = f"synth_xilinx -family xcup -top {TOP} -flatten -noiopad -noclkbuf -nowidelut"
+SYNTHESIZE = "synth_xilinx -family xcup -top {top} -flatten -noiopad -noclkbuf -nowidelut"
 NOTE = (
     "open synthesis, not place and route. lut: LUT1 to LUT6 and inverters, one each, which is an upper bound: two "
     "functions that share five inputs fit one LUT6. lut_paired: the lower bound, all LUTs of up to five inputs sharing "
@@ -28,8 +28,20 @@ NOTE = (
 )
 
 
-def source_hashes(folder: Path = HERE) -> dict[str, str]:
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in SOURCES}
+def source_hashes(folder: Path = HERE, names: tuple[str, ...] = SOURCES) -> dict[str, str]:
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+
+
+def synthesize(script: str, top: str, folder: Path = HERE, yosys: str = "yosys") -> dict:
+    """Cells, ports and nets of `top` after a yosys script that runs in `folder` and ends with one flat module."""
+    with tempfile.TemporaryDirectory() as temporary:
+        netlist = Path(temporary) / "netlist.json"
+        subprocess.run([yosys, "-q", "-p", f"{script}; write_json {netlist}"], cwd=folder, check=True)
+        return json.loads(netlist.read_text())["modules"][top]
+
+
+def version(yosys: str = "yosys") -> str:
+    return subprocess.run([yosys, "-V"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def carry8_count(cells: dict) -> int:
@@ -47,8 +59,7 @@ def carry8_count(cells: dict) -> int:
     return total
 
 
-def count(netlist: dict) -> dict[str, int]:
-    cells = netlist["modules"][TOP]["cells"]
+def count(cells: dict) -> dict[str, int]:
     types: dict[str, int] = {}
     for cell in cells.values():
         types[cell["type"]] = types.get(cell["type"], 0) + 1
@@ -58,7 +69,7 @@ def count(netlist: dict) -> dict[str, int]:
     lut = sum(types.get(f"LUT{n}", 0) for n in range(1, 7)) + types.get("INV", 0)
     lut6 = types.get("LUT6", 0)
     return {
-        "dsp": types["DSP48E2"],
+        "dsp": types.get("DSP48E2", 0),
         "lut": lut,
         "srl": types.get("SRL16E", 0) + types.get("SRLC32E", 0),
         "lut_paired": lut6 + (lut - lut6 + 1) // 2 + (types.get("SRL16E", 0) + 1) // 2 + types.get("SRLC32E", 0),
@@ -72,19 +83,15 @@ def main() -> None:
     parser.add_argument("--yosys", default="yosys")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        netlist = Path(folder) / "netlist.json"
-        script = f"read_verilog {' '.join(SOURCES)}; {SYNTHESIZE}"
-        subprocess.run([arguments.yosys, "-q", "-p", f"{script}; write_json {netlist}"], cwd=HERE, check=True)
-        row = count(json.loads(netlist.read_text()))
-    version = subprocess.run([arguments.yosys, "-V"], capture_output=True, text=True, check=True).stdout.strip()
+    script = f"read_verilog {' '.join(SOURCES)}; {SYNTHESIZE.format(top=TOP)}"
+    row = count(synthesize(script, TOP, yosys=arguments.yosys)["cells"])
     report = {
         "module": TOP,
         "row": row,
         "array_rows": ARRAY_ROWS,
         "array": {name: ARRAY_ROWS * number for name, number in row.items()},
         "note": NOTE,
-        "tool": version,
+        "tool": version(arguments.yosys),
         "command": f"{Path(arguments.yosys).name} -p '{script}'",
         "date": datetime.date.today().isoformat(),
         "sources": source_hashes(),
