@@ -30,6 +30,7 @@ EXTRAS = {
         "pyarrow>=19,<22",
         "pillow",
         "scikit-learn",
+        "kornia",
         "tensorboard",
         "onnx>=1.22,<1.23",
         "onnxruntime",
@@ -69,7 +70,7 @@ setup(
     packages=[*find_packages(include=["pynq_qsnn", "pynq_qsnn.*"]), *DATA_PACKAGES],
     package_dir=DATA_PACKAGES,
     package_data={
-        "pynq_qsnn": ["runtime/native/*", "benchmark_networks/*.json"],
+        "pynq_qsnn": ["runtime/native/*", "training/native/*", "architectures/*.json", "benchmark_networks/*.json"],
         "pynq_qsnn.overlays.kv260": ["Makefile", "*.json", "*.tcl", "*.md", "*.dts*", "*.bit", "*.hwh", "rtl/*"],
         "pynq_qsnn.hls": [
             *("Makefile", "*.md", "*.tcl", "*.cfg", "include/*", "src/*", "sim/*", "test/*"),

@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .benchmark_networks import budgets, build, random_frames, records, size
+from .benchmark_networks import benchmark, budgets, build, random_frames, records
 from .compiler import compile_network
 from .hwspec import HardwareConfig, load_config
 from .program import Program
@@ -96,7 +96,7 @@ def _row(network, budget, program: Program, batch, clock, cycles: int, config, d
         network=network,
         bit_budget=budget.bit_budget,
         note=budget.note,
-        macs=size(network).macs,
+        macs=benchmark(network).size().macs,
         weight_bits=budget.weight_bits,
         spike_bits=budget.spike_bits,
         time_steps=budget.num_steps,

@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import re
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from pynq_qsnn import benchmark_networks as benchmarks
-from pynq_qsnn.benchmark_networks import layers
 from pynq_qsnn.errors import ConfigError
 from pynq_qsnn.network import Conv2d, Flatten, Head, Linear, Pool
 from pynq_qsnn.reference import Reference
@@ -30,19 +28,12 @@ def macs_and_weights(network) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", benchmarks.NAMES)
-def test_sizes_are_the_published_ones(name):
-    entry, size = benchmarks.benchmark(name), benchmarks.size(name)
-    assert size.macs / 1e9 == pytest.approx(entry.gmac, rel=0.005, abs=0.0005)
-    if entry.million_weights is not None:
-        assert size.weights / 1e6 == pytest.approx(entry.million_weights, rel=0.005, abs=0.005)
-
-
-@pytest.mark.parametrize("name", benchmarks.NAMES)
 def test_every_network_fires_at_every_depth(name):
     """Built as in the first row of its kind; other frames than those of the calibration."""
     row = benchmarks.budgets(name)[0]
     network = benchmarks.build(name, row.weight_bits, row.spike_bits, row.num_steps)
-    assert macs_and_weights(network) == (benchmarks.size(name).macs, benchmarks.size(name).weights)
+    size = benchmarks.benchmark(name).size()
+    assert macs_and_weights(network) == (size.macs, size.weights)
     assert network.num_steps == row.num_steps and network.name == f"{benchmarks.benchmark(name).title} {row.label}"
     check_rates(network)
 
@@ -74,7 +65,7 @@ def test_residuals_of_every_domain(residual):
     network = benchmarks.build("ResNet-20", 8, 1, 4, residual=residual)
     domains = Counter(layer.skip.domain for layer in network.layers if isinstance(layer, Conv2d) and layer.skip)
     assert domains == {residual: 9}
-    assert macs_and_weights(network)[0] == benchmarks.size("ResNet-20", residual).macs
+    assert macs_and_weights(network)[0] == benchmarks.benchmark("ResNet-20").size(residual=residual).macs
     check_rates(network)
     frames = benchmarks.random_frames(network, 1, 5)
     assert np.array_equal(Simulator().load(network).run(frames), Reference().load(network).run(frames))
@@ -165,21 +156,3 @@ def test_records_belong_to_their_network():
 def test_refusals_name_value_and_remedy(arguments, match):
     with pytest.raises(ConfigError, match=match):
         benchmarks.build(*arguments)
-
-
-@pytest.mark.parametrize("text, match", [("64 X FC10", "'X' is no word"), ("64 P", "must end in a head"), ("", "head")])
-def test_layer_lists_are_checked(text, match):
-    with pytest.raises(ConfigError, match=match):
-        layers.parse(text)
-
-
-def test_layer_lists_count_what_they_say():
-    words = layers.parse("4k5v/2 2xR8/2 P3/2 G F6 FC2")
-    assert [re.sub("[^a-z]", "", word.kind) for word in words] == [
-        *("convolution", "block", "block", "pool", "global", "linear", "head")
-    ]
-    # 4x13x13 -> conv 5x5/2 -> 5x5; block/2 -> 3x3; block/2 -> 2x2
-    words = layers.parse("4k5v/2 R8/2 G F6 FC2")
-    conv, block = 4 * 3 * 25 * 25, (8 * 4 * 9 + 8 * 4 + 8 * 8 * 9) * 9
-    assert layers.size(words, (3, 13, 13), "spike").macs == conv + block + 8 * 6 + 6 * 2
-    assert layers.size(words, (3, 13, 13), "current").macs == conv + block - 8 * 4 * 9 + 8 * 6 + 6 * 2

@@ -469,7 +469,7 @@ INVALID = {
     "pool window": (lambda: ending(Pool("p", "conv", "maximum", 5, 1), 16), "p: a 5x5 window does not fit the 4x4"),
     "average of 9": (lambda: ending(Pool("p", "conv", "average", 3, 1), 16), "p: an average of 9 codes"),
     "sum over 255": (lambda: network(Pool("p", INPUT, "sum", 2, 2), head("p", 8)), "p: sums reach 1020, codes"),
-    "skip source": (lambda: skipped(source="later"), "last: no residual tensor 'later' before it"),
+    "skip source": (lambda: skipped(source="later"), "last: no tensor 'later' before it"),
     "skip domain": (lambda: skipped(domain="both"), "last: residual domain 'both'"),
     "skip steps": (lambda: skipped(source=INPUT), "last: the residual has 1 steps, the layer 2"),
     "iand bits": (lambda: skipped(domain="iand", s_max=1), "last: the iand residual .* 4 bits, the layer 4"),

@@ -1,8 +1,8 @@
 """The networks that published accelerators report, as integer networks with calibrated random weights.
 
 Speed does not depend on what a network has learned, but a network that never fires, or always, would not be an honest
-test of it either: every layer's scales are set from its own spike trains, see :mod:`.calibration`. Layer lists, bit
-budgets and published records are data (``tables.json``).
+test of it either: every layer's scales are set from its own spike trains, see :mod:`.calibration`. Layer lists are
+those of :mod:`pynq_qsnn.architectures`; bit budgets and published records are data (``tables.json``).
 
 Conventions. 3x3 layers and kernels as in the layer list; leak 1/2 and reset by subtraction, the QSNN paper's neuron.
 The first layer and the head have 8-bit weights whatever ``weight_bits`` says. A static image of 8-bit pixels is
@@ -17,28 +17,23 @@ instruction.
 
 >>> sorted(set(row.bit_budget for row in budgets("H1")))
 [32, 64]
->>> round(size("H1").macs / 1e9, 3)
-0.757
 """
 
 from __future__ import annotations
 
+from ..architectures import Architecture
 from ..errors import ConfigError
 from ..network import SKIP_DOMAINS, Network
 from .builder import Builder
 from .frames import random_events, random_frames, random_images
-from .layers import Size, parse
-from .layers import size as _size
-from .tables import BUDGETS, NAMES, RECORDS, Benchmark, Budget, Record, benchmark, budgets, records
+from .tables import BUDGETS, NAMES, RECORDS, Budget, Record, benchmark, budgets, records
 
 __all__ = [
     "BUDGETS",
     "NAMES",
     "RECORDS",
-    "Benchmark",
     "Budget",
     "Record",
-    "Size",
     "benchmark",
     "budgets",
     "build",
@@ -46,7 +41,6 @@ __all__ = [
     "random_frames",
     "random_images",
     "records",
-    "size",
 ]
 
 
@@ -67,14 +61,8 @@ def build(
     return Builder(entry, weight_bits, spike_bits, num_steps, seed, domain).build(title)
 
 
-def size(name: str, residual: str | None = None) -> Size:
-    """Multiply-accumulates of one step and weights of a network. Raises ConfigError for an unknown name or domain."""
-    entry = benchmark(name)
-    return _size(parse(entry.layers), entry.input_shape, _domain(entry, residual))
-
-
-def _domain(entry: Benchmark, residual: str | None) -> str | None:
-    if residual is None or entry.residual is None:
+def _domain(entry: Architecture, residual: str | None) -> str:
+    if residual is None:
         return entry.residual
     if residual not in SKIP_DOMAINS:
         raise ConfigError(f"residual is {residual!r}, must be one of {SKIP_DOMAINS}")

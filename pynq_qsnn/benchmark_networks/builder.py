@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..architectures import Architecture, entries
 from ..errors import ConfigError
 from ..hwspec import CODE_BITS
 from ..network import INPUT, Conv2d, Flatten, Head, Layer, Linear, Network, Pool, Skip, TensorType
@@ -13,8 +14,6 @@ from ..neuron import THRESHOLD, Affine, skip_current
 from ..runtime.simulator import Simulator
 from .calibration import Sample, calibrated_neuron, head_affine, random_weights, sampled_sums
 from .frames import random_events, random_images
-from .layers import Word, needs_shortcut, parse, size
-from .tables import Benchmark
 
 EDGE_WEIGHT_BITS = 8  # of the first layer and the head, as in training
 # Mean code of a layer in units of its largest one: in general, before a maximum pool (which raises it), and of a branch
@@ -29,14 +28,14 @@ class Builder:
     """Appends calibrated layers; every spike train that the next layer needs comes from the fast simulator."""
 
     def __init__(
-        self, entry: Benchmark, weight_bits: int, spike_bits: int, num_steps: int, seed: int, residual: str | None
+        self, entry: Architecture, weight_bits: int, spike_bits: int, num_steps: int, seed: int, residual: str
     ):
         for name, bits in (("weight_bits", weight_bits), ("spike_bits", spike_bits)):
             if bits not in CODE_BITS:
                 raise ConfigError(f"{name} is {bits}, must be one of {CODE_BITS}")
         if not 1 <= num_steps <= 255:
             raise ConfigError(f"num_steps is {num_steps}, must be 1..255")
-        self.entry, self.words, self.residual = entry, parse(entry.layers), residual
+        self.entry, self.entries, self.residual = entry, entry.entries, residual
         self.weight_bits, self.spike_bits, self.num_steps = weight_bits, spike_bits, num_steps
         self.s_max = 2**spike_bits - 1
         self.rng = np.random.default_rng([seed, *entry.name.encode()])
@@ -54,79 +53,71 @@ class Builder:
 
     def build(self, name: str) -> Network:
         """The network."""
-        following = [*self.words[1:], None]
-        for word, after in zip(self.words, following):
-            if word.kind == "head":
-                break
-            before_pool = after is not None and after.kind == "pool"
-            getattr(self, f"_{word.kind}")(word, RATE_BEFORE_POOL if before_pool else RATE)
+        following = [*self.entries[1:], None]
+        for entry, after in zip(self.entries[:-1], following):
+            before_pool = isinstance(after, entries.Pool) and after.kind != "global"
+            getattr(self, f"_{type(entry).__name__.lower()}")(entry, RATE_BEFORE_POOL if before_pool else RATE)
             self._cut()
         self._flatten()
         source = self.types[self.source]
-        weight = random_weights(self.rng, (self.words[-1].channels, source.shape[0]), EDGE_WEIGHT_BITS)
+        weight = random_weights(self.rng, (self.entries[-1].classes, source.shape[0]), EDGE_WEIGHT_BITS)
         affine = head_affine(weight, source.s_max, self.num_steps)
         self.layers.append(Head("head", self.source, weight, EDGE_WEIGHT_BITS, affine, 2.0**-16))
         return Network(name, self.input, self.num_steps, tuple(self.layers))
 
     def _calibration_frames(self, seed: int) -> np.ndarray:
         """uint8 [T, N, C, H, W]; as many frames as the time allows, because a 1x1 map has one position a frame."""
-        macs = size(self.words, self.entry.input_shape, self.residual).macs * self.steps
+        macs = self.entry.size(residual=self.residual).macs * self.steps
         count = int(np.clip(CALIBRATION_MACS // macs, 1, CALIBRATION_FRAMES))
         if not self.entry.events:
             return random_images(self.input.shape, count, seed)[None]
         frames = random_events(self.input.shape, self.steps, self.s_max, count, seed)
         return np.ascontiguousarray(frames.transpose(1, 0, 2, 3, 4))
 
-    # ---- words ----
+    # ---- entries ----
 
-    def _convolution(self, word: Word, rate: float) -> None:
-        self._add_convolution(self.source, word, rate)
+    def _conv(self, entry: entries.Conv, rate: float) -> None:
+        self._add_convolution(self.source, entry, rate)
 
-    def _pool(self, word: Word, rate: float) -> None:
-        self._add_pool("maximum", word.kernel, word.stride)
-
-    def _block(self, word: Word, rate: float) -> None:
-        """conv, conv, and the residual into the second one, as arXiv 2102.04159 or (current) arXiv 1512.03385."""
-        identity, channels = self.source, self.types[self.source].shape[0]
-        first = self._add_convolution(identity, word, RATE)
-        if needs_shortcut(word, channels, self.residual):
-            identity = self._add_convolution(identity, replace(word, kernel=1, padding=0), RATE)
-        self._add_convolution(first, replace(word, stride=1), rate, identity, word.stride)
-
-    def _global(self, word: Word, rate: float) -> None:
-        """Sums where they stay codes of 8 bits, else averages; a side that is no power of two takes two of them."""
-        _, rows, cols = self.types[self.source].shape
-        if rows != cols:
-            raise ConfigError(f"{self.entry.name}: a global pool of a {rows}x{cols} map; it must be square")
-        if self.types[self.source].s_max * rows * cols <= LARGEST_CODE:
-            self._add_pool("sum", rows, rows)
+    def _pool(self, entry: entries.Pool, rate: float) -> None:
+        if entry.kind != "global":
+            self._add_pool("maximum", entry.kernel, entry.step)
             return
-        kernel = 1 << (rows.bit_length() - 1)
-        self._add_pool("average", kernel, max(1, rows - kernel))
-        if kernel != rows:  # two windows that overlap, in each direction
-            self._add_pool("average", 2, 2)
+        t = self.types[self.source]
+        for pool in entries.global_pools(*t.shape[1:], t.s_max):
+            self._add_pool("sum" if pool.kind == "sum" else "average", pool.kernel, pool.step)
 
-    def _linear(self, word: Word, rate: float) -> None:
+    def _residual(self, entry: entries.Residual, rate: float) -> None:
+        """The body's convolutions, and the residual into the last one, as arXiv 2102.04159 or (current) 1512.03385."""
+        identity, name = self.source, self.source
+        side = entries.shortcut(entry, self.types[identity].shape[0], self.residual)
+        for part in entry.body[:-1]:
+            name = self._add_convolution(name, part, RATE)
+        if side is not None:
+            identity = self._add_convolution(identity, side, RATE)
+        self._add_convolution(name, entry.body[-1], rate, identity, entry.stride if side is None else 1)
+
+    def _linear(self, entry: entries.Linear, rate: float) -> None:
         self._flatten()
-        weight = self._weights((word.channels, self.types[self.source].shape[0]))
+        weight = self._weights((entry.features, self.types[self.source].shape[0]))
         layer = Linear(self._name("linear"), self.source, weight, self._weight_bits(), None, self.spike_bits)
-        self._append_calibrated(layer, (word.channels, 1, 1), rate, None)
+        self._append_calibrated(layer, (entry.features, 1, 1), rate, None)
 
     # ---- layers ----
 
     def _add_convolution(
-        self, source: str, word: Word, rate: float, identity: str | None = None, identity_stride: int = 1
+        self, source: str, entry: entries.Conv, rate: float, identity: str | None = None, identity_stride: int = 1
     ) -> str:
         channels, rows, cols = self.types[source].shape
-        weight = self._weights((word.channels, channels, word.kernel, word.kernel))
-        rows, cols = ((n + 2 * word.padding - word.kernel) // word.stride + 1 for n in (rows, cols))
+        weight = self._weights((entry.channels, channels, entry.kernel, entry.kernel))
+        rows, cols = ((n + 2 * entry.border - entry.kernel) // entry.stride + 1 for n in (rows, cols))
         skip = None
         if identity is not None:
-            skip = self._skip(identity, identity_stride, word.channels)
+            skip = self._skip(identity, identity_stride, entry.channels)
             rate = RATE_OF_BRANCH if self.residual == "spike" else rate
         name, bits = self._name("conv"), self._weight_bits()
-        layer = Conv2d(name, source, weight, bits, None, self.spike_bits, word.stride, word.padding, skip=skip)
-        return self._append_calibrated(layer, (word.channels, rows, cols), rate, skip)
+        layer = Conv2d(name, source, weight, bits, None, self.spike_bits, entry.stride, entry.border, skip=skip)
+        return self._append_calibrated(layer, (entry.channels, rows, cols), rate, skip)
 
     def _skip(self, identity: str, stride: int, channels: int) -> Skip:
         if self.residual == "spike":

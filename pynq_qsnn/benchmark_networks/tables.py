@@ -1,4 +1,4 @@
-"""The data of ``tables.json``: networks, bit budgets, records to compare with. Nothing of it is typed in code."""
+"""The data of ``tables.json``: which networks, bit budgets, records to compare with. Nothing of it is typed in code."""
 
 from __future__ import annotations
 
@@ -6,28 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..architectures import Architecture, architecture
 from ..errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """One network of the table.
-
-    input_shape: (C, H, W).  events: frames [T, C, H, W] of event counts, else static images of 8-bit pixels.
-    layers: words of the language of :mod:`.layers`.  residual: domain of the R blocks, or None without any.
-    gmac, million_weights: as published, multiply-accumulates of one step in units of 1e9; None where not published.
-    """
-
-    name: str
-    title: str
-    dataset: str
-    input_shape: tuple[int, int, int]
-    events: bool
-    layers: str
-    residual: str | None
-    gmac: float
-    million_weights: float | None
-    source: str
 
 
 @dataclass(frozen=True)
@@ -71,23 +51,9 @@ class Record:
         return self.network if self.network_named else f"not named by the source, read as {self.network}"
 
 
-def _load() -> tuple[dict[str, Benchmark], tuple[Budget, ...], tuple[Record, ...]]:
+def _load() -> tuple[dict[str, Architecture], tuple[Budget, ...], tuple[Record, ...]]:
     data = json.loads((Path(__file__).parent / "tables.json").read_text(encoding="utf-8"))
-    networks = {
-        name: Benchmark(
-            name=name,
-            title=item["title"],
-            dataset=item["dataset"],
-            input_shape=tuple(item["input"]),
-            events=item.get("events", False),
-            layers=item["layers"],
-            residual=item.get("residual"),
-            gmac=item["gmac"],
-            million_weights=item.get("million_weights"),
-            source=item["source"],
-        )
-        for name, item in data["networks"].items()
-    }
+    networks = {name: architecture(name) for name in data["networks"]}
     budgets = tuple(Budget(**item) for item in data["budgets"])
     records = []
     for item in data["records"]:
@@ -105,7 +71,7 @@ BENCHMARKS, BUDGETS, RECORDS = _load()
 NAMES = tuple(BENCHMARKS)
 
 
-def benchmark(name: str) -> Benchmark:
+def benchmark(name: str) -> Architecture:
     """The network's entry. Raises ConfigError for an unknown name."""
     if name not in BENCHMARKS:
         raise ConfigError(f"unknown benchmark network {name!r}; known: {', '.join(NAMES)}")

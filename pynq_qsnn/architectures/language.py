@@ -1,0 +1,113 @@
+"""Layer lists: a line of words -> entries.
+
+Words, read from left to right::
+
+    128          3x3 convolution with 128 output channels, padding 1; 128/2 with stride 2
+    64v          the same without padding ("valid")
+    64k7p4/2     7x7 convolution, padding 4, stride 2;  64k1g4 1x1 in four groups
+    64w4s2       weights of 4 bits, spikes of 2 bits, whatever the network has; also behind R, B, X and F words
+    P            2x2 maximum pool; P3/2 a 3x3 one with stride 2, P3p1/2 with a border of one zero
+    A2, S2       average and sum of 2x2 codes
+    R64, R64/2   residual block of two 3x3 convolutions; its first one takes the stride; R64n1 has one
+    B64, B64/2   bottleneck block: 1x1 to 64, 3x3, 1x1 to 256 channels (the stride is the 3x3's)
+    X384h12      transformer block of width 384: attention of 12 heads, then 1x1 to 4 x 384 and back; X384h12m2: 2 x 384
+    G            pool of the whole map
+    T4           four time steps from here on
+    F512         fully connected layer;  FC10 the head;  FC the head with the data's classes
+    3xR64        three times R64
+
+>>> parse("16 P R32/2 FC")[2]
+Residual(body=(Conv(channels=32, kernel=3, stride=2, padding=None, groups=1, weight_bits=None, spike_bits=None), \
+Conv(channels=32, kernel=3, stride=1, padding=None, groups=1, weight_bits=None, spike_bits=None)), domain=None, \
+shortcut=None)
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import ConfigError
+from .entries import Conv, Entry, Head, Linear, Pool, Residual, SelfAttention, Steps
+
+BITS = r"(?:w(?P<w>\d+))?(?:s(?P<s>\d+))?"
+STRIDE = r"(?:/(?P<stride>[12]))?"
+CONVOLUTION = re.compile(rf"(?P<n>\d+)(?:k(?P<k>[1357]))?(?:(?P<valid>v)|p(?P<p>\d))?(?:g(?P<g>\d+))?{BITS}{STRIDE}")
+POOL = re.compile(r"P(?:(?P<k>\d)(?:p(?P<p>\d))?/(?P<stride>\d))?")
+SUM_POOL = re.compile(r"(?P<kind>[AS])(?P<k>\d+)")
+BLOCK = re.compile(rf"R(?P<n>\d+)(?:n(?P<count>\d))?{BITS}{STRIDE}")
+BOTTLENECK = re.compile(rf"B(?P<n>\d+){BITS}{STRIDE}")
+TRANSFORMER = re.compile(rf"X(?P<n>\d+)h(?P<heads>\d+)(?:m(?P<ratio>\d+))?{BITS}")
+LINEAR = re.compile(rf"F(?P<n>\d+){BITS}")
+HEAD = re.compile(r"FC(?P<n>\d+)?")
+STEPS = re.compile(r"T(?P<n>\d+)")
+BOTTLENECK_WIDENING = 4
+
+
+def parse(text: str) -> tuple[Entry, ...]:
+    """Entries of a layer list. Raises ConfigError for a word that the language does not have."""
+    entries: list[Entry] = []
+    for item in text.split():
+        times, word = re.fullmatch(r"(?:(\d+)x)?(.+)", item).groups()
+        entries += _entries(word) * int(times or 1)
+    if not entries or not isinstance(entries[-1], Head):
+        raise ConfigError(f"layer list {text!r} must end in a head such as FC10")
+    return tuple(entries)
+
+
+def _entries(word: str) -> list[Entry]:
+    if word == "G":
+        return [Pool("global")]
+    for pattern, make in MAKERS.items():
+        if match := pattern.fullmatch(word):
+            found = {key: int(v) if v and v.isdigit() else v for key, v in match.groupdict().items()}
+            return make(found)
+    raise ConfigError(f"{word!r} is no word of a layer list; see pynq_qsnn.architectures.language")
+
+
+def _bits(found: dict) -> dict:
+    return {"weight_bits": found["w"], "spike_bits": found["s"]}
+
+
+def _convolution(found: dict) -> list[Entry]:
+    padding = 0 if found["valid"] else found["p"]
+    return [Conv(found["n"], found["k"] or 3, found["stride"] or 1, padding, found["g"] or 1, **_bits(found))]
+
+
+def _pool(found: dict) -> list[Entry]:
+    return [Pool("max", found["k"] or 2, found["stride"], found["p"] or 0)]
+
+
+def _sum_pool(found: dict) -> list[Entry]:
+    return [Pool("avg" if found["kind"] == "A" else "sum", found["k"])]
+
+
+def _block(found: dict) -> list[Entry]:
+    first = Conv(found["n"], stride=found["stride"] or 1, **_bits(found))
+    others = [Conv(found["n"], **_bits(found))] * ((found["count"] or 2) - 1)
+    return [Residual((first, *others))]
+
+
+def _bottleneck(found: dict) -> list[Entry]:
+    bits, n = _bits(found), found["n"]
+    middle = Conv(n, stride=found["stride"] or 1, **bits)
+    return [Residual((Conv(n, 1, **bits), middle, Conv(BOTTLENECK_WIDENING * n, 1, **bits)))]
+
+
+def _transformer(found: dict) -> list[Entry]:
+    """x + projection(attention(x)), then x + second(first(x)); each of the three is a 1x1 convolution with neurons."""
+    bits, n = _bits(found), found["n"]
+    attention = Residual((SelfAttention(found["heads"], **bits), Conv(n, 1, **bits)))
+    return [attention, Residual((Conv((found["ratio"] or 4) * n, 1, **bits), Conv(n, 1, **bits)))]
+
+
+MAKERS = {
+    CONVOLUTION: _convolution,
+    POOL: _pool,
+    SUM_POOL: _sum_pool,
+    BLOCK: _block,
+    BOTTLENECK: _bottleneck,
+    TRANSFORMER: _transformer,
+    LINEAR: lambda found: [Linear(found["n"], **_bits(found))],
+    HEAD: lambda found: [Head(found["n"])],
+    STEPS: lambda found: [Steps(found["n"])],
+}
