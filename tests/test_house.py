@@ -42,6 +42,7 @@ PYNQ_MODULES = ("emulator", "boards.session", *(f"runtime.{name}" for name in (*
 # submodules; the longest matching key decides; a module may always import its own subpackage.
 FOUNDATION = ("errors", "paths", "files", "progress", "hwspec", "kv260")
 EXECUTABLE = (*FOUNDATION, "container", "neuron", "network", "packing", "program", "reference")
+NATIVE = ("runtime.simulator", "runtime.native_build")
 MAY_IMPORT = {
     "": (),
     "__main__": ("cli",),
@@ -70,7 +71,7 @@ MAY_IMPORT = {
     "runtime.remote": (*EXECUTABLE, "emulator"),  # where an emulated one tells its time
     "boards": (*EXECUTABLE, "runtime", "emulator"),
     "emulator": (*FOUNDATION, "runtime.csim"),
-    "training": (*FOUNDATION, "container", "neuron", "network", "reference", "data", "runtime.simulator", ""),
+    "training": (*FOUNDATION, "container", "neuron", "network", "reference", "data", *NATIVE, ""),
     "training.check": ("errors",),  # independent of neuron and network, or it would check nothing
 }
 FREE = ("cli", "commands", "doctor")  # the user's entry points bring everything together

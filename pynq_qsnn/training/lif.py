@@ -7,12 +7,15 @@ Source: QSNN, arXiv 2311.10802, eq. (6) and (7), with the clip to spike_bits tha
     v <- v - k * threshold                       reset "subtract"; "zero" sets v = 0 where k > 0
 
 The output is k * threshold. The integer network computes the same in fixed point (pynq_qsnn.neuron).
+
+TorchFire is the definition; native_fire.py computes the same on the CPU in one pass.
 """
 
 import torch
 from torch import nn
 
 from ..errors import ConfigError
+from . import native_fire
 from .options import RESET_MODES
 from .surrogate import get_surrogate
 
@@ -26,7 +29,7 @@ def default_threshold(s_max: int) -> float:
     return 1.0 if s_max == 1 else 3.0 / (s_max + 1)
 
 
-class _FireSequence(torch.autograd.Function):
+class TorchFire(torch.autograd.Function):
     """All steps of one layer in one node: r is the membrane in thresholds, its value before reset is kept a step."""
 
     @staticmethod
@@ -81,7 +84,7 @@ class MultiBitLIF(nn.Module):
     """
 
     def __init__(
-        self, spike_bits, num_steps, leak_shift=1, reset_mode="subtract", surrogate="triangular", threshold=None
+        self, spike_bits, num_steps, leak_shift=1, reset_mode="subtract", surrogate="triangle", threshold=None
     ):
         super().__init__()
         if not 1 <= spike_bits <= 8:
@@ -99,7 +102,8 @@ class MultiBitLIF(nn.Module):
         self.surrogate = get_surrogate(surrogate)
 
     def forward(self, current, replay=False):
-        return _FireSequence.apply(
+        fire = native_fire.NativeFire if native_fire.takes(current, self.surrogate) else TorchFire
+        return fire.apply(
             current, self.num_steps, replay, self.threshold, self.s_max, self.leak_shift, self.reset_mode,
             self.surrogate,
         )  # fmt: skip
