@@ -4,9 +4,10 @@
 """
 
 from ..errors import ConfigError
+from .reading import read_ahead
 from .types import DataCard, ImageDataset
 
-__all__ = ["DATASET_METAVAR", "DATASET_NAMES", "DataCard", "ImageDataset", "dataset_name", "load_dataset"]
+__all__ = ["DATASET_METAVAR", "DATASET_NAMES", "DataCard", "ImageDataset", "dataset_name", "load_dataset", "read_ahead"]
 
 DATASET_NAMES = ("digits", "cifar10")
 ARRAYS_SUFFIX = ".npz"

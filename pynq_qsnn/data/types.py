@@ -22,9 +22,10 @@ class DataCard:
 
 @dataclass(frozen=True)
 class ImageDataset:
-    """One split in memory.
+    """One split.
 
-    images: uint8 [N, C, H, W], 0..255.   labels: int64 [N], 0..len(class_names)-1.
+    images: uint8 [N, C, H, W], 0..255, or event frames [N, T, C, H, W] of counts; a NumPy array.
+    labels: int64 [N], 0..len(class_names)-1.
     """
 
     images: np.ndarray
@@ -33,8 +34,11 @@ class ImageDataset:
     card: DataCard
 
     def __post_init__(self):
-        if self.images.dtype != np.uint8 or self.images.ndim != 4:
-            raise DataError(f"images must be uint8 [N, C, H, W], not {self.images.dtype} {self.images.shape}")
+        if self.images.dtype != np.uint8 or len(self.images.shape) not in (4, 5):
+            raise DataError(
+                "images must be uint8 [N, C, H, W], or event frames [N, T, C, H, W], "
+                f"not {self.images.dtype} {self.images.shape}"
+            )
         if self.labels.dtype != np.int64 or self.labels.shape != self.images.shape[:1]:
             raise DataError(f"labels must be int64 [{len(self.images)}], not {self.labels.dtype} {self.labels.shape}")
         if len(self.labels) == 0:
@@ -46,3 +50,8 @@ class ImageDataset:
 
     def __len__(self):
         return len(self.labels)
+
+    @property
+    def num_steps(self) -> int | None:
+        """T of event frames, None for static images."""
+        return self.images.shape[1] if len(self.images.shape) == 5 else None

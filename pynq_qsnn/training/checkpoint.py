@@ -14,7 +14,7 @@ from ..errors import ModelFileError
 from ..files import atomic_file
 
 FORMAT = "pynq_qsnn.checkpoint.1"
-MODEL_PREFIX, OPTIMIZER_PREFIX = "model.", "optimizer."
+MODEL_PREFIX = "model."  # before the names of the weights that are evaluated and exported
 
 
 def save_checkpoint(path, tensors: dict, state: dict) -> None:

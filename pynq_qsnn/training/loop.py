@@ -1,35 +1,36 @@
-"""The training loop: AdamW, warm-up and cosine, a checkpoint an epoch.
+"""The training loop: AdamW, warm-up and cosine, a checkpoint an epoch or every few steps.
 
-Everything random in epoch e comes from a generator seeded by (seed, e), and the learning rate is a function of the
-step, so a run that resumes from the checkpoint of epoch e repeats what the uninterrupted run does.
+Order, augmentation and learning rate of a step are functions of where it stands (:mod:`schedule`), and everything else
+that it depends on is in the checkpoint. So a run that resumes repeats what the uninterrupted run does, bit for bit on a
+CPU with as many threads.
 """
 
-import csv
-import hashlib
-import io
 import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
 from torch.nn import functional
 from tqdm import tqdm
 
-from ..data import load_dataset
+from ..data import load_dataset, read_ahead
 from ..errors import ConfigError, ModelFileError
-from ..files import atomic_file
 from ..progress import bar_file
-from . import checkpoint
-from .augment import augment_batch, to_unit_range
+from . import checkpoint, distributed
+from .augment import Augmentation, as_model_input, to_unit_range
+from .learner import Learner
+from .losses import classification_loss
 from .models import NetworkSpec, build_model
-from .options import TrainConfig, command_line
+from .options import TrainConfig
+from .record import COLUMNS, Record
+from .schedule import learning_rate_at, seed_of
 
 LAST_NAME = "last.safetensors"
-COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "train_s", "test_s")
 EVALUATION_BATCH = 250
+CHECK_STEPS = 20  # steps between two looks at the sums: on a GPU a look waits for the work that is queued
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,19 @@ class TrainResult:
     history: list
 
 
+@dataclass
+class Progress:
+    """Where a run stands: a row for each whole epoch; of the epoch that has begun, its steps, sums and seconds.
+
+    sums: of the losses, of the right answers and of the images.
+    """
+
+    history: list
+    steps: int = 0
+    sums: tuple = (0.0, 0.0, 0.0)
+    seconds: float = 0.0
+
+
 def print_epoch(row: dict) -> None:
     """One line an epoch, past a progress bar."""
     tqdm.write(" ".join(f"{name}={row[name]:.5g}" for name in COLUMNS))
@@ -50,49 +64,63 @@ def print_epoch(row: dict) -> None:
 def train(config: TrainConfig, on_epoch: Callable[[dict], None] = print_epoch) -> TrainResult:
     """Run `config` to its last epoch. Raises ConfigError, DataError or ModelFileError on bad input.
 
-    on_epoch: called after each epoch with its row (``COLUMNS`` -> number), when its checkpoint is safe. What it raises
-    ends the run, which ``resume`` then continues.
+    on_epoch: called after each epoch with its row (``record.COLUMNS`` -> number), when its checkpoint is safe. What it
+    raises ends the run, which ``resume`` then continues. Under torchrun only the first process writes, and calls it.
     """
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
-    train_set, test_set = load_dataset(config.dataset, "train"), load_dataset(config.dataset, "test")
+    with distributed.join(config.device) as processes:
+        if config.batch_size % processes.count or config.batch_size < 2 * processes.count:
+            raise ConfigError(
+                f"batch_size {config.batch_size} cannot be shared by {processes.count} processes: choose a multiple of "
+                f"{processes.count}, at least {2 * processes.count} (batch norm needs two images)"
+            )
+        data = processes.first_does(lambda: [load_dataset(config.dataset, split) for split in ("train", "test")])
+        return _train(config, *data, processes, on_epoch)
+
+
+def _train(config, train_set, test_set, processes, on_epoch):
     torch.manual_seed(config.seed)
-    model = build_model(network_spec(config, train_set)).to(memory_format=torch.channels_last)
-    optimizer = _build_optimizer(model, config)
-    output = Path(config.output_dir)
+    learner = Learner(build_model(network_spec(config, train_set)), config, processes)
     last = Path(config.checkpoint_dir or config.output_dir) / LAST_NAME
-    history = []
+    progress = Progress([])
     if last.exists() and not config.resume:
         raise ConfigError(f"{last} holds a run already: continue it with --resume, or choose another --output-dir")
     if last.exists():
-        history = _resume(last, config, model, optimizer)
+        progress = _resume(last, config, learner)
     elif config.init_from:
-        load_weights(model, config.init_from)
-    _write_json(output / "config.json", _run_card(config, model, train_set))
+        load_weights(learner.model, config.init_from)
+    record = Record(config, learner.model, train_set, processes) if processes.is_first else None
 
-    images, labels = torch.from_numpy(train_set.images), torch.from_numpy(train_set.labels)
-    board = _tensorboard(output)
-    for epoch in range(len(history), config.epochs):
-        row = _train_epoch(model, optimizer, images, labels, config, epoch)
+    def save():
+        if processes.is_first:
+            _save(last, config, learner, progress)
+
+    while len(progress.history) < config.epochs:
+        row = _train_epoch(learner, train_set, config, progress, processes, save)
         start = time.perf_counter()
-        row["test_loss"], row["test_accuracy"] = evaluate(model, test_set)
+        row["test_loss"], row["test_accuracy"] = evaluate(learner.result, test_set, processes)
         row["test_s"] = round(time.perf_counter() - start, 2)
-        history.append(row)
-        _save(last, config, model, optimizer, history)
-        _write_csv(output / "metrics.csv", history)
-        for name in COLUMNS[1:] if board else ():
-            board.add_scalar(name, row[name], row["epoch"])
-        on_epoch(row)
-    accuracy = history[-1]["test_accuracy"]
-    _write_json(output / "result.json", {"test_accuracy": accuracy, "test_images": len(test_set), **history[-1]})
-    return TrainResult(model.eval(), accuracy, last, history)
+        progress = Progress([*progress.history, row])
+        save()
+        if processes.is_first:
+            record.epoch(progress.history)
+            on_epoch(row)
+    row = progress.history[-1]
+    if processes.is_first:
+        record.end(row, len(test_set))
+    return TrainResult(learner.result.cpu().eval(), row["test_accuracy"], last, progress.history)
 
 
 def network_spec(config: TrainConfig, dataset) -> NetworkSpec:
     """The network that a config trains on a data set."""
+    if dataset.num_steps not in (None, config.num_steps):
+        raise ConfigError(
+            f"num_steps is {config.num_steps}, the event frames of {dataset.card.name} have {dataset.num_steps} steps"
+        )
     return NetworkSpec(
         model=config.model,
-        input_shape=tuple(dataset.images.shape[1:]),
+        input_shape=tuple(dataset.images.shape[-3:]),
         num_classes=len(dataset.class_names),
         weight_bits=config.weight_bits,
         spike_bits=config.spike_bits,
@@ -103,23 +131,34 @@ def network_spec(config: TrainConfig, dataset) -> NetworkSpec:
     )
 
 
-def evaluate(model, dataset):
-    """(mean cross-entropy, accuracy 0..1) over a data set, in fp32."""
-    logits = predict_logits(model, dataset.images)
-    labels = torch.from_numpy(dataset.labels)
-    return functional.cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).double().mean().item()
+def evaluate(model, dataset, processes=None):
+    """(mean cross-entropy, accuracy 0..1) over a data set, in fp32; each of `processes` takes a part of the images."""
+    processes = processes or distributed.Processes(0, 1, torch.device("cpu"))
+    processes.share_buffers(model)
+    labels = torch.from_numpy(dataset.labels).split(EVALUATION_BATCH)
+    mine = slice(processes.rank, None, processes.count)
+    sums = torch.zeros(2, dtype=torch.float64, device=processes.device)
+    for logits, expected in zip(_logits(model, dataset.images, mine), labels[mine]):
+        expected = expected.to(logits.device)
+        sums[0] += functional.cross_entropy(logits, expected, reduction="sum")
+        sums[1] += (logits.argmax(1) == expected).sum()
+    loss, hits = processes.sum(sums).tolist()
+    return loss / len(dataset), hits / len(dataset)
 
 
-@torch.no_grad()
 def predict_logits(model, images):
-    """uint8 NumPy images [N, C, H, W] -> float32 logits [N, classes]."""
+    """uint8 images [N, C, H, W], or event frames [N, T, C, H, W] -> float32 logits [N, classes], on the CPU."""
+    return torch.cat([logits.cpu() for logits in _logits(model, images)])
+
+
+def _logits(model, images, part=slice(None)):
+    """Logits of batch after batch, in fp32; `part` of the batches."""
     model.eval()
-    return torch.cat(
-        [
-            model(to_unit_range(batch).contiguous(memory_format=torch.channels_last))
-            for batch in torch.from_numpy(images).split(EVALUATION_BATCH)
-        ]
-    )
+    device = next(model.parameters()).device
+    batches = [slice(start, start + EVALUATION_BATCH) for start in range(0, len(images), EVALUATION_BATCH)]
+    for batch in read_ahead(images, batches[part]):
+        with torch.no_grad():
+            yield model(as_model_input(to_unit_range(torch.from_numpy(batch).to(device))))
 
 
 def load_model(path):
@@ -128,14 +167,14 @@ def load_model(path):
     spec = dict(state["network"])
     spec["input_shape"] = tuple(spec["input_shape"])
     model = build_model(NetworkSpec(**spec))
-    _load_state(model, tensors, path)
+    _load(model.load_state_dict, checkpoint.without_prefix(tensors, checkpoint.MODEL_PREFIX), path, model)
     return model.eval(), state
 
 
 def load_weights(model, path) -> None:
     """Start from a checkpoint of the same topology, whatever its bit allocation."""
     tensors, _ = checkpoint.load_checkpoint(find_checkpoint(path))
-    _load_state(model, tensors, path)
+    _load(model.load_state_dict, checkpoint.without_prefix(tensors, checkpoint.MODEL_PREFIX), path, model)
 
 
 def find_checkpoint(path) -> Path:
@@ -151,52 +190,47 @@ def find_checkpoint(path) -> Path:
         raise ModelFileError(f"{path} holds neither {LAST_NAME} nor a config.json that says where it is") from error
 
 
-def learning_rate_at(step: int, num_steps: int, warmup_steps: int, peak: float) -> float:
-    """Linear warm-up to `peak`, then half a cosine to 0 (arXiv 1608.03983 without restarts)."""
-    if step < warmup_steps:
-        return peak * (step + 1) / warmup_steps
-    progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
-    return peak * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def _build_optimizer(model, config):
-    """Weights decay; batch-norm parameters and biases do not."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    free = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
-
-
-def _epoch_generator(seed, epoch):
-    digest = hashlib.sha256(f"{seed}/{epoch}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
-
-
-def _train_epoch(model, optimizer, images, labels, config, epoch):
-    model.train()
-    generator = _epoch_generator(config.seed, epoch)
-    order = torch.randperm(len(labels), generator=generator)
-    batches = [batch for batch in order.split(config.batch_size) if len(batch) > 1]
-    warmup, total = round(config.warmup_epochs * len(batches)), config.epochs * len(batches)
-    loss_sum, hits, seen, start = 0.0, 0, 0, time.perf_counter()
-    bar = tqdm(batches, desc=f"epoch {epoch + 1}/{config.epochs}", leave=False, mininterval=5, file=bar_file())
-    for index, batch in enumerate(bar):
-        rate = learning_rate_at(epoch * len(batches) + index, total, warmup, config.learning_rate)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        inputs = augment_batch(images[batch], generator, config.crop_padding, config.flip, config.cutout)
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
-            logits = model(inputs)
-        loss = functional.cross_entropy(logits.float(), labels[batch], label_smoothing=config.label_smoothing)
-        if not torch.isfinite(loss):
-            raise ConfigError(f"the loss is {loss.item()} in epoch {epoch + 1}; lower learning_rate ({rate:g})")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        loss_sum += loss.item() * len(batch)
-        hits += (logits.argmax(1) == labels[batch]).sum().item()
-        seen += len(batch)
-        bar.set_postfix(loss=f"{loss_sum / seen:.3f}", accuracy=f"{hits / seen:.3f}", refresh=False)
+def _train_epoch(learner, dataset, config, progress, processes, save):
+    """The rest of the epoch that `progress` is in. save: called when `progress` is up to date, every few steps."""
+    epoch, device, start = len(progress.history), processes.device, time.perf_counter() - progress.seconds
+    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed_of(config.seed, epoch)))
+    batches = processes.batches(order, config.batch_size)
+    if not batches:
+        raise ConfigError(f"{len(dataset)} training images are too few for {processes.count} processes")
+    num_steps, warmup_steps = config.epochs * len(batches), round(config.warmup_epochs * len(batches))
+    augmentation = Augmentation(config, dataset.images.shape[1:], len(dataset.class_names))
+    labels = torch.from_numpy(dataset.labels)
+    sums = torch.tensor(progress.sums if processes.is_first else (0.0,) * 3, dtype=torch.float64, device=device)
+    rest = batches[progress.steps :]
+    images = read_ahead(dataset.images, [batch.numpy() for batch in rest])
+    bar = tqdm(
+        images, f"epoch {epoch + 1}/{config.epochs}", len(batches), initial=progress.steps, leave=False, mininterval=5,
+        file=bar_file(), disable=not processes.is_first,
+    )  # fmt: skip
+    learner.model.train()
+    for step, inputs in enumerate(bar, progress.steps):
+        torch.manual_seed(seed_of(config.seed, epoch, step, processes.rank))
+        expected = labels[batches[step]].to(device)
+        inputs, targets = augmentation(torch.from_numpy(inputs).to(device), expected)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            logits = learner.parallel(inputs, per_step=config.loss == "tet")
+        loss = classification_loss(logits, targets, config.label_smoothing)
+        rate = learning_rate_at(epoch * len(batches) + step, num_steps, warmup_steps, config.learning_rate)
+        learner.step(loss, rate)
+        sums[0] += loss.detach() * len(expected)
+        sums[1] += (_mean_logits(logits).argmax(1) == expected).sum()
+        sums[2] += len(expected)
+        saving = config.checkpoint_every and (step + 1) % config.checkpoint_every == 0
+        if step % CHECK_STEPS == 0 or saving or step + 1 == len(batches):
+            loss_sum, hits, seen = sums.tolist()
+            if not math.isfinite(loss_sum):
+                raise ConfigError(f"the loss is {loss_sum} in epoch {epoch + 1}; lower learning_rate ({rate:g})")
+            bar.set_postfix(loss=f"{loss_sum / seen:.3f}", accuracy=f"{hits / seen:.3f}", refresh=False)
+        if saving:
+            progress.steps, progress.sums = step + 1, tuple(processes.sum(sums).tolist())
+            progress.seconds = time.perf_counter() - start
+            save()
+    loss_sum, hits, seen = processes.sum(sums).tolist()
     return {
         "epoch": epoch + 1,
         "learning_rate": rate,
@@ -206,73 +240,33 @@ def _train_epoch(model, optimizer, images, labels, config, epoch):
     }
 
 
-def _names(model):
-    return {parameter: name for name, parameter in model.named_parameters()}
+def _mean_logits(logits):
+    return logits.mean(0) if logits.ndim == 3 else logits
 
 
-def _save(path, config, model, optimizer, history):
-    tensors = checkpoint.with_prefix(model.state_dict(), checkpoint.MODEL_PREFIX)
-    tensors.update(
-        checkpoint.with_prefix(checkpoint.optimizer_tensors(optimizer, _names(model)), checkpoint.OPTIMIZER_PREFIX)
-    )
-    state = {"network": model.spec.to_dict(), "config": config.to_dict(), "history": history}
-    checkpoint.save_checkpoint(path, tensors, state)
+def _save(path, config, learner, progress):
+    state = {"network": learner.model.spec.to_dict(), "config": config.to_dict(), **asdict(progress)}
+    checkpoint.save_checkpoint(path, learner.tensors(), state)
 
 
 # Fields that may differ between a run and its continuation: they do not change what an epoch computes.
-_FREE_FIELDS = {"output_dir", "checkpoint_dir", "resume", "num_threads", "init_from"}
+_FREE_FIELDS = {"output_dir", "checkpoint_dir", "resume", "num_threads", "init_from", "device", "checkpoint_every"}
 
 
-def _resume(path, config, model, optimizer):
+def _resume(path, config, learner) -> Progress:
     tensors, state = checkpoint.load_checkpoint(path)
-    saved, wanted = state["config"], config.to_dict()
-    differing = [name for name in wanted if name not in _FREE_FIELDS and saved.get(name) != wanted[name]]
+    saved, wanted = TrainConfig(**state["config"]).to_dict(), config.to_dict()
+    differing = [name for name in wanted if name not in _FREE_FIELDS and saved[name] != wanted[name]]
     if differing:
-        changes = ", ".join(f"{name}: {saved.get(name)!r} -> {wanted[name]!r}" for name in differing)
+        changes = ", ".join(f"{name}: {saved[name]!r} -> {wanted[name]!r}" for name in differing)
         raise ConfigError(f"cannot resume {path} with other settings ({changes}); use init_from for a new run")
-    _load_state(model, tensors, path)
-    checkpoint.restore_optimizer(
-        optimizer, _names(model), checkpoint.without_prefix(tensors, checkpoint.OPTIMIZER_PREFIX)
-    )
-    return state["history"]
+    _load(learner.restore, tensors, path, learner.model)
+    return Progress(**{field.name: state[field.name] for field in fields(Progress) if field.name in state})
 
 
-def _load_state(model, tensors, path):
+def _load(load, tensors, path, model):
+    """load(tensors), the error of another topology named."""
     try:
-        model.load_state_dict(checkpoint.without_prefix(tensors, checkpoint.MODEL_PREFIX))
+        load(tensors)
     except RuntimeError as error:
         raise ModelFileError(f"{path} holds another topology than {model.spec.model}: {error}") from error
-
-
-def _run_card(config, model, dataset):
-    card = dataset.card
-    return {
-        "command": command_line(config),
-        "config": config.to_dict(),
-        "network": model.spec.to_dict(),
-        "num_parameters": sum(p.numel() for p in model.parameters()),
-        "data": {"name": card.name, "source": card.source, "licence": card.licence, "note": card.note},
-        "torch": torch.__version__,
-    }
-
-
-def _write_json(path, content):
-    with atomic_file(path) as stream:
-        stream.write((json.dumps(content, indent=2) + "\n").encode())
-
-
-def _write_csv(path, history):
-    lines = [COLUMNS] + [[f"{row[name]:.6g}" for name in COLUMNS] for row in history]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    with atomic_file(path) as stream:
-        stream.write(text.getvalue().encode())
-
-
-def _tensorboard(folder):
-    """A TensorBoard writer when the package is installed, else None."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"))

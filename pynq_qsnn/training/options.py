@@ -9,19 +9,32 @@ from ..data import DATASET_METAVAR, dataset_name
 from ..errors import ConfigError
 
 MODEL_NAMES = ("digits_small", "cifar_small", "cifar_resnet_small")
+WEIGHT_BITS = (1, 2, 4, 8, 16)
+SPIKE_BITS = (1, 2, 4, 8)
 PRECISIONS = ("fp32", "bf16")
 RESET_MODES = ("subtract", "zero")
+RESIDUAL_DOMAINS = ("spike", "current", "iand")
 SURROGATE_NAMES = ("triangle", "rectangle", "sigmoid", "arctan")
+LOSSES = ("ce", "tet")
+AUTO_AUGMENTS = ("none", "trivial", "rand")
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. Results depend on nothing else (but the number of threads and the CPU's rounding).
+    """One training run. Results depend on nothing else (but the processes, their threads and the device's rounding).
 
     output_dir gets config.json, metrics.csv and result.json; checkpoint_dir (default: output_dir) the checkpoints.
+    weight_bits 16: float weights, the start that low-bit runs share by init_from.
     init_from: a checkpoint of the same topology, of any bit allocation, whose weights start this run.
+    residual: where residual blocks join, None = as the architecture says.
+    batch_size: images a step, all processes together.
+    loss: "ce", cross-entropy of the mean logits, or "tet", the mean of each step's (arXiv 2202.11946).
+    ema: decay of the moving average of the weights, which is then what is evaluated and saved; 0 = none.
+    clip_norm: largest norm of the gradient, 0 = any.   mixup: alpha of its beta distribution, 0 = none.
     precision bf16 runs convolutions in bfloat16 during training; evaluation is always fp32.
     crop_padding 0 and flip False switch the augmentation off; cutout is the side of the erased square (0 = none).
+    checkpoint_every: steps between two checkpoints of an epoch, 0 = only at its end.
     """
 
     output_dir: str
@@ -33,19 +46,27 @@ class TrainConfig:
     leak_shift: int | None = 1
     reset_mode: str = "subtract"
     surrogate: str = "triangle"
+    residual: str | None = None
     epochs: int = 20
     batch_size: int = 64
     learning_rate: float = 4e-3
     weight_decay: float = 0.05
     warmup_epochs: float = 1.0
+    clip_norm: float = 0.0
+    ema: float = 0.0
+    loss: str = "ce"
     label_smoothing: float = 0.1
+    mixup: float = 0.0
     crop_padding: int = 0
     flip: bool = False
     cutout: int = 0
+    auto_augment: str = "none"
     precision: str = "fp32"
     seed: int = 0
+    device: str = "auto"
     num_threads: int | None = None
     checkpoint_dir: str | None = None
+    checkpoint_every: int = 0
     init_from: str | None = None
     resume: bool = False
 
@@ -54,23 +75,35 @@ class TrainConfig:
             if not good:
                 raise ConfigError(message)
 
+        def one_of(name, known):
+            value = getattr(self, name)
+            need(value in known, f"{name} must be one of {', '.join(map(str, known))}, not {value!r}")
+
         dataset_name(self.dataset)
-        need(self.model in MODEL_NAMES, f"model must be one of {MODEL_NAMES}, not {self.model!r}")
-        need(self.weight_bits in (1, 2, 4, 8), f"weight_bits must be 1, 2, 4 or 8, not {self.weight_bits}")
-        need(self.spike_bits in (1, 2, 4, 8), f"spike_bits must be 1, 2, 4 or 8, not {self.spike_bits}")
+        one_of("model", MODEL_NAMES)
+        one_of("weight_bits", WEIGHT_BITS)
+        one_of("spike_bits", SPIKE_BITS)
+        one_of("reset_mode", RESET_MODES)
+        one_of("surrogate", SURROGATE_NAMES)
+        one_of("residual", (None, *RESIDUAL_DOMAINS))
+        one_of("loss", LOSSES)
+        one_of("auto_augment", AUTO_AUGMENTS)
+        one_of("precision", PRECISIONS)
+        one_of("device", DEVICES)
         need(self.num_steps >= 1, f"num_steps must be at least 1, not {self.num_steps}")
-        need(self.reset_mode in RESET_MODES, f"reset_mode must be one of {RESET_MODES}, not {self.reset_mode!r}")
-        need(self.surrogate in SURROGATE_NAMES, f"surrogate must be one of {SURROGATE_NAMES}, not {self.surrogate!r}")
-        need(self.precision in PRECISIONS, f"precision must be one of {PRECISIONS}, not {self.precision!r}")
         need(self.epochs >= 1, f"epochs must be at least 1, not {self.epochs}")
         need(self.batch_size >= 2, f"batch_size must be at least 2 (batch norm), not {self.batch_size}")
         need(self.learning_rate > 0, f"learning_rate must be positive, not {self.learning_rate}")
         need(self.weight_decay >= 0, f"weight_decay must not be negative, not {self.weight_decay}")
         need(0 <= self.warmup_epochs < self.epochs, f"warmup_epochs must lie in 0..{self.epochs} (epochs), below it")
+        need(self.clip_norm >= 0, f"clip_norm must not be negative, not {self.clip_norm}")
+        need(0 <= self.ema < 1, f"ema must lie in [0, 1), not {self.ema}")
         need(0 <= self.label_smoothing < 1, f"label_smoothing must lie in [0, 1), not {self.label_smoothing}")
+        need(self.mixup >= 0, f"mixup must not be negative, not {self.mixup}")
         need(self.leak_shift is None or 1 <= self.leak_shift <= 15, f"leak_shift must be 1..15, not {self.leak_shift}")
         need(self.num_threads is None or self.num_threads >= 1, f"num_threads must be positive, not {self.num_threads}")
         need(self.crop_padding >= 0 and self.cutout >= 0, "crop_padding and cutout must not be negative")
+        need(self.checkpoint_every >= 0, f"checkpoint_every must not be negative, not {self.checkpoint_every}")
 
     def to_dict(self):
         return dataclasses.asdict(self)
@@ -80,34 +113,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the training options; their defaults are TrainConfig's."""
     default = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
 
-    def add(flag, text, **kwargs):
-        name = flag.lstrip("-").replace("-", "_")
-        parser.add_argument(flag, default=default[name], help=f"{text} (default: %(default)s)", **kwargs)
+    def group(title):
+        section = parser.add_argument_group(title)
 
-    parser.add_argument("--output-dir", required=True, help="folder for config.json, metrics.csv and result.json")
+        def add(flag, text, **kwargs):
+            name = flag.lstrip("-").replace("-", "_")
+            if default[name] is False:
+                section.add_argument(flag, action="store_true", help=text)
+            else:
+                section.add_argument(flag, default=default[name], help=f"{text} (default: %(default)s)", **kwargs)
+
+        return section, add
+
+    files, add = group("files")
+    files.add_argument("--output-dir", required=True, help="folder for config.json, metrics.csv and result.json")
     add("--checkpoint-dir", "folder for checkpoints; None is the output folder")
+    add("--checkpoint-every", "also a checkpoint every N steps; 0 is one an epoch", type=int, metavar="N")
+    add("--init-from", "checkpoint of the same topology whose weights start this run", metavar="FILE")
+    add("--resume", "continue from the last checkpoint, if there is one")
+    _, add = group("data")
     add("--dataset", "data set, or a file of your own images", metavar=DATASET_METAVAR)
+    add("--crop-padding", "random crop from images padded by N pixels", type=int, metavar="N")
+    add("--flip", "random horizontal flip")
+    add("--cutout", "side of a randomly erased square, pixels", type=int, metavar="N")
+    add("--auto-augment", "TrivialAugment or RandAugment, by kornia", choices=AUTO_AUGMENTS)
+    add("--mixup", "mix pairs of images, shares of a Beta(ALPHA, ALPHA); 0 is off", type=float, metavar="ALPHA")
+    _, add = group("network")
     add("--model", "architecture", choices=MODEL_NAMES)
-    add("--weight-bits", "bits of a weight (first and last layer keep 8)", type=int, choices=(1, 2, 4, 8))
-    add("--spike-bits", "bits of a spike", type=int, choices=(1, 2, 4, 8))
-    add("--num-steps", "time steps", type=int)
-    add("--leak-shift", "membrane leak v - v/2^N a step, or 'none'", type=_shift_or_none)
+    add("--weight-bits", "bits of a weight (first and last layer keep 8); 16 is float", type=int, choices=WEIGHT_BITS)
+    add("--spike-bits", "bits of a spike", type=int, choices=SPIKE_BITS)
+    add("--num-steps", "time steps", type=int, metavar="T")
+    add("--leak-shift", "membrane leak v - v/2^N a step, or 'none'", type=_shift_or_none, metavar="N")
     add("--reset-mode", "reset after firing", choices=RESET_MODES)
     add("--surrogate", "surrogate gradient", choices=SURROGATE_NAMES)
-    add("--epochs", "passes over the training images", type=int)
-    add("--batch-size", "images a step", type=int)
-    add("--learning-rate", "peak rate of AdamW", type=float)
-    add("--weight-decay", "decoupled decay of the weights", type=float)
-    add("--warmup-epochs", "linear warm-up before the cosine", type=float)
-    add("--label-smoothing", "share of the target spread over all classes", type=float)
-    add("--crop-padding", "random crop from images padded by N pixels", type=int)
-    parser.add_argument("--flip", action="store_true", help="random horizontal flip")
-    add("--cutout", "side of a randomly erased square, pixels", type=int)
+    add("--residual", "where residual blocks join; None is as the architecture says", choices=RESIDUAL_DOMAINS)
+    _, add = group("learning")
+    add("--epochs", "passes over the training images", type=int, metavar="N")
+    add("--batch-size", "images a step, all processes together", type=int, metavar="N")
+    add("--learning-rate", "peak rate of AdamW", type=float, metavar="RATE")
+    add("--weight-decay", "decoupled decay of the weights", type=float, metavar="SHARE")
+    add("--warmup-epochs", "linear warm-up before the cosine", type=float, metavar="N")
+    add("--clip-norm", "largest norm of the gradient; 0 is any", type=float, metavar="NORM")
+    add("--ema", "evaluate and save a moving average of the weights; 0 is none", type=float, metavar="DECAY")
+    add("--loss", "cross-entropy of the mean logits, or of each step's (TET)", choices=LOSSES)
+    add("--label-smoothing", "share of the target spread over all classes", type=float, metavar="SHARE")
+    _, add = group("machine")
     add("--precision", "arithmetic of training", choices=PRECISIONS)
-    add("--seed", "seed of weights, order and augmentation", type=int)
-    add("--num-threads", "CPU threads; None is torch's choice", type=int)
-    add("--init-from", "checkpoint of the same topology whose weights start this run")
-    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint, if there is one")
+    add("--seed", "seed of weights, order and augmentation", type=int, metavar="N")
+    add("--device", "where to train; auto is a GPU where torch sees one", choices=DEVICES)
+    add("--num-threads", "CPU threads; None is torch's choice", type=int, metavar="N")
 
 
 def config_from_args(args: argparse.Namespace) -> TrainConfig:
