@@ -6,19 +6,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .network import Conv2d, Linear, Network
-
 GOOD, BAD, NEUTRAL = "tab:green", "tab:red", "0.4"
 PYTHON_HERE = ", with Python as on this computer"
-
-
-def firing_rates(network: Network, trace: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Share of non-zero codes, 0..1, of each layer of neurons: name -> float64 [T].
-
-    trace: what ``trace(frames)`` of an executor returns, uint8 [T, N, C, H, W] by name.
-    """
-    names = [layer.name for layer in network.layers if isinstance(layer, (Conv2d, Linear))]
-    return {name: np.array([np.count_nonzero(step) / step.size for step in trace[name]]) for name in names}
 
 
 def confusion_counts(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -51,7 +40,7 @@ def draw_spike_map(axis, codes: np.ndarray, s_max: int) -> None:
 
 
 def draw_rates(axis, rates: dict[str, np.ndarray], highest: float = 1.0) -> None:
-    """:func:`firing_rates` as a table of colours, a row for a layer, a column for a step; ``highest``: full colour."""
+    """Rates of :func:`pynq_qsnn.metrics.firing_rates` as colours, a row a layer, a column a step; ``highest``: full."""
     table = 100 * np.stack(list(rates.values()))
     axis.imshow(table, cmap="viridis", vmin=0, vmax=100 * highest, aspect="auto")
     for (row, column), percent in np.ndenumerate(table):

@@ -2,11 +2,8 @@
 
 import numpy as np
 import pytest
-from board.tiny_networks import image_network
 
 from pynq_qsnn import plots
-from pynq_qsnn.network import Conv2d, Linear
-from pynq_qsnn.reference import Reference
 
 
 @pytest.fixture
@@ -19,26 +16,6 @@ def axis():
     yield axis
     figure.canvas.draw()  # what cannot be drawn fails here
     pyplot.close(figure)
-
-
-@pytest.fixture(scope="module")
-def network():
-    return image_network(num_steps=3)
-
-
-@pytest.fixture(scope="module")
-def trace(network):
-    frames = np.random.default_rng(0).integers(0, 256, (4, *network.frame_shape), np.uint8)
-    return Reference().load(network).trace(frames)
-
-
-def test_firing_rates_are_those_of_the_neurons(network, trace):
-    rates = plots.firing_rates(network, trace)
-    assert list(rates) == [layer.name for layer in network.layers if isinstance(layer, (Conv2d, Linear))]
-    for name, rate in rates.items():
-        assert rate.shape == (3,)
-        assert np.allclose(rate, [(trace[name][t] > 0).mean() for t in range(3)])
-        assert 0 < rate.mean() < 1
 
 
 def test_confusion_counts_every_frame():
