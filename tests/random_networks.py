@@ -19,6 +19,7 @@ from pynq_qsnn.network import (
     INPUT,
     KERNELS,
     SKIP_DOMAINS,
+    Attention,
     Conv2d,
     Flatten,
     Head,
@@ -26,6 +27,7 @@ from pynq_qsnn.network import (
     Network,
     Pool,
     Skip,
+    Steps,
     TensorType,
 )
 from pynq_qsnn.neuron import (
@@ -55,6 +57,8 @@ class Limits:
     ``extremes`` is the probability that a channel's constants are extreme ones; ``pools``, ``fused_pools``,
     ``global_pools``, ``residuals`` and ``linear`` are those of a pool in place of a convolution, of a 2x2 maximum right
     after a convolution, of a pool of the whole map, of a residual where one fits, and of a hidden linear layer.
+    ``attentions``, ``steps`` and ``padded_pools`` are those of what no overlay runs (see HOST_ONLY): an attention or a
+    change of steps in place of a convolution, and zeros around a maximum pool.
     """
 
     min_layers: int = 1
@@ -83,6 +87,13 @@ class Limits:
     residuals: float = 0.6
     linear: float = 0.4
     extremes: float = 0.12
+    attentions: float = 0.0
+    steps: float = 0.0
+    padded_pools: float = 0.0
+
+
+# Limits(**HOST_ONLY): also what the host's executors alone run.
+HOST_ONLY = {"attentions": 0.25, "steps": 0.2, "padded_pools": 0.5}
 
 
 def random_network(rng: np.random.Generator, limits: Limits = Limits(), name: str = "random") -> Network:
@@ -118,12 +129,18 @@ class _Builder:
         self.rng, self.limits, self.frame, self.num_steps = rng, limits, frame, num_steps
         self.layers: list = []
         self.types: dict[str, TensorType] = {INPUT: frame}
+        self.static = {INPUT} if frame.num_steps == 1 else set()  # tensors that a weighted layer replays
         self.source = INPUT
 
     def build(self, name: str) -> Network:
         rng, limits = self.rng, self.limits
         for _ in range(rng.integers(limits.min_layers, limits.max_layers + 1)):
             if rng.random() < limits.pools and self._add_pool():
+                continue
+            if limits.attentions and rng.random() < limits.attentions:
+                self._add_attention()
+                continue
+            if limits.steps and rng.random() < limits.steps and self._add_steps():
                 continue
             self._add_convolution()
             if rng.random() < limits.fused_pools and min(self._type().shape[1:]) >= 2:
@@ -140,7 +157,8 @@ class _Builder:
         classes, bits = int(rng.integers(1, limits.max_classes + 1)), self._weight_bits()
         weight = _weights(rng, (classes, self._type().shape[0]), bits)
         # A head does not fire: its currents are scaled as if codes up to 15 were wanted.
-        affine = _bounded(_affine(rng, weight, self._type(), 15, limits.extremes), weight, self._type(), self.num_steps)
+        affine = _affine(rng, weight, self._type(), 15, limits.extremes)
+        affine = _bounded(affine, weight, self._type(), self._num_steps())
         self.layers.append(Head(self._name("head"), self.source, weight, bits, affine, 1.0))
         network = Network(name, self.frame, self.num_steps, tuple(self.layers))
         assert all(network.tensors[tensor] == expected for tensor, expected in self.types.items())
@@ -152,9 +170,15 @@ class _Builder:
     def _name(self, kind: str) -> str:
         return f"{kind}{len(self.layers)}"
 
+    def _num_steps(self) -> int:
+        """Steps of a weighted layer on the current tensor."""
+        return self.num_steps if self.source in self.static else self._type().num_steps
+
     def _append(self, layer, made: TensorType) -> None:
         self.layers.append(layer)
         self.types[layer.name] = made
+        if isinstance(layer, (Pool, Flatten)) and layer.source in self.static:
+            self.static.add(layer.name)
         self.source = layer.name
 
     def _weight_bits(self) -> int:
@@ -179,12 +203,62 @@ class _Builder:
         return True
 
     def _append_pool(self, kind: str, kernel: int, stride: int) -> None:
-        t = self._type()
-        made = replace(t, shape=(t.shape[0], *_window(t, kernel, stride, 0)))
+        rng, limits, t = self.rng, self.limits, self._type()
+        padding = 0
+        if kind == "maximum" and limits.padded_pools and rng.random() < limits.padded_pools:
+            padding = int(rng.integers(0, kernel))
+        made = replace(t, shape=(t.shape[0], *_window(t, kernel, stride, padding)))
         if kind == "sum":
             s_max = t.s_max * kernel**2
             made = replace(made, s_max=s_max, bits=next(b for b in CODE_BITS if s_max < 1 << b))
-        self._append(Pool(self._name("pool"), self.source, kind, kernel, stride), made)
+        self._append(Pool(self._name("pool"), self.source, kind, kernel, stride, padding), made)
+
+    def _add_steps(self) -> bool:
+        """Append a change of steps; False when the tensor's only one is to its own number."""
+        t = self._type()
+        most = max(self.limits.max_steps, t.num_steps)
+        found = [n for n in range(1, most + 1) if n % t.num_steps == 0]
+        found += [n for n in range(1, t.num_steps) if t.num_steps % n == 0 and t.s_max * (t.num_steps // n) <= 255]
+        if found == [t.num_steps]:
+            return False
+        num_steps = int(self.rng.choice(found))
+        s_max = t.s_max * max(t.num_steps // num_steps, 1)
+        bits = t.bits if s_max == t.s_max else next(b for b in CODE_BITS if s_max < 1 << b)
+        made = TensorType(t.shape, bits, num_steps, s_max)
+        self._append(Steps(self._name("steps"), self.source, num_steps), made)
+        return True
+
+    def _add_attention(self) -> None:
+        """Append an attention, on projections of the current tensor or on earlier tensors of their shape and steps."""
+        rng, limits = self.rng, self.limits
+        if rng.random() < 0.8:
+            entry, channels = self.source, _channels(rng, limits.max_channels, limits.min_channels)
+            for _ in range(rng.integers(1, 4)):
+                self.source = entry
+                self._add_projection(channels)
+        t = self._type()
+        fitting = [n for n, other in self.types.items() if (other.shape, other.num_steps) == (t.shape, t.num_steps)]
+        names = [str(n) for n in rng.choice(fitting[-3:], 3, replace=len(fitting) < 3 or rng.random() < 0.2)]
+        heads = int(rng.choice([h for h in range(1, t.shape[0] + 1) if t.shape[0] % h == 0]))
+        spike_bits = int(rng.choice(limits.spike_bits))
+        s_max = _s_max(rng, spike_bits)
+        mean = float(t.shape[0] // heads * t.shape[1] * t.shape[2])
+        for name in names:
+            mean *= self.types[name].s_max * CODE_MEAN
+        means = np.full(t.shape[0], mean)
+        neuron = self._neuron(_scales(rng, means, means * rng.uniform(0.1, 0.5) + 1.0, s_max, limits.extremes), s_max)
+        layer = Attention(self._name("attention"), *names, heads, neuron, spike_bits)
+        self._append(layer, replace(t, bits=spike_bits, s_max=s_max))
+
+    def _add_projection(self, channels: int) -> None:
+        """Append a 1x1 convolution."""
+        rng, t, weight_bits = self.rng, self._type(), self._weight_bits()
+        spike_bits = int(rng.choice(self.limits.spike_bits))
+        s_max = _s_max(rng, spike_bits)
+        weight = _weights(rng, (channels, t.shape[0], 1, 1), weight_bits)
+        neuron = self._neuron(_affine(rng, weight, t, s_max, self.limits.extremes), s_max)
+        layer = Conv2d(self._name("projection"), self.source, weight, weight_bits, neuron, spike_bits)
+        self._append(layer, TensorType((channels, *t.shape[1:]), spike_bits, self._num_steps(), s_max))
 
     def _add_convolution(self) -> None:
         rng, limits, t = self.rng, self.limits, self._type()
@@ -205,8 +279,8 @@ class _Builder:
             if rng.random() < 0.5:
                 groups = int(common)
         weight = _weights(rng, (channels, t.shape[0] // groups, kernel, kernel), weight_bits)
-        neuron = self._neuron(weight, s_max)
-        made = TensorType((channels, *size), spike_bits, self.num_steps, s_max)
+        neuron = self._neuron(_affine(rng, weight, t, s_max, limits.extremes), s_max)
+        made = TensorType((channels, *size), spike_bits, self._num_steps(), s_max)
         skip = None
         if residual:
             skip, made = self._skip(residual, made)
@@ -218,7 +292,7 @@ class _Builder:
         """(domain, source, output channels, stride) of a residual that fits a map of ``size`` and ``bits``, or None."""
         rng, found = self.rng, []
         for name, t in self.types.items():
-            if t.num_steps != self.num_steps:
+            if t.num_steps != self._num_steps():
                 continue
             if "spike" in self.limits.skip_domains and t.shape[1:] == size:
                 found.append(("spike", name, t.shape[0], 1))
@@ -251,12 +325,12 @@ class _Builder:
         channels = _channels(rng, self.limits.max_channels, self.limits.min_channels)
         weight = _weights(rng, (channels, self._type().shape[0]), bits)
         s_max = _s_max(rng, spike_bits)
-        layer = Linear(self._name("linear"), self.source, weight, bits, self._neuron(weight, s_max), spike_bits)
-        self._append(layer, TensorType((len(weight), 1, 1), spike_bits, self.num_steps, s_max))
+        neuron = self._neuron(_affine(rng, weight, self._type(), s_max, self.limits.extremes), s_max)
+        layer = Linear(self._name("linear"), self.source, weight, bits, neuron, spike_bits)
+        self._append(layer, TensorType((len(weight), 1, 1), spike_bits, self._num_steps(), s_max))
 
-    def _neuron(self, weight: np.ndarray, s_max: int) -> Neuron:
-        rng, channels = self.rng, len(weight)
-        affine = _affine(rng, weight, self._type(), s_max, self.limits.extremes)
+    def _neuron(self, affine: Affine, s_max: int) -> Neuron:
+        rng, channels = self.rng, affine.channels
         leak = None if rng.random() < 0.3 else int(rng.choice((1, 1, 2, 3, 4, 8, 31)))
         start = None
         if rng.random() < 0.4:
@@ -311,13 +385,18 @@ def _affine(rng: np.random.Generator, weight: np.ndarray, source: TensorType, s_
     flat = weight.reshape(len(weight), -1).astype(np.float64)
     mean = flat.sum(axis=1) * source.s_max * CODE_MEAN
     deviation = np.sqrt((flat**2).sum(axis=1)) * source.s_max * CODE_DEVIATION + 1.0
-    gain = THRESHOLD * s_max * rng.uniform(0.3, 0.8, len(flat)) / deviation
+    return _scales(rng, mean, deviation, s_max, extremes)
+
+
+def _scales(rng: np.random.Generator, mean: np.ndarray, deviation: np.ndarray, s_max: int, extremes: float) -> Affine:
+    """The same for sums of this mean and deviation, one for each channel."""
+    gain = THRESHOLD * s_max * rng.uniform(0.3, 0.8, len(mean)) / deviation
     multiplier, shift = _fixed_point(rng, gain)
-    sign = np.where(rng.random(len(flat)) < 0.2, -1, 1)
-    target = THRESHOLD * s_max * rng.uniform(0.1, 0.6, len(flat))
+    sign = np.where(rng.random(len(mean)) < 0.2, -1, 1)
+    target = THRESHOLD * s_max * rng.uniform(0.1, 0.6, len(mean))
     bias = np.clip(np.round(target - sign * multiplier / 2.0**shift * mean), INT32_MIN, INT32_MAX).astype(np.int64)
     multiplier *= sign
-    for c in np.flatnonzero(rng.random(len(flat)) < extremes):
+    for c in np.flatnonzero(rng.random(len(mean)) < extremes):
         multiplier[c], shift[c], bias[c] = _extreme(rng, int(mean[c]))
     return Affine(multiplier, shift, bias)
 

@@ -17,7 +17,20 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ConfigError, QsnnError, ToolMissing
-from ..network import INPUT, POOL_KINDS, Conv2d, Flatten, Head, Linear, Network, Pool
+from ..network import (
+    INPUT,
+    POOL_KINDS,
+    SPIKING,
+    Attention,
+    Conv2d,
+    Flatten,
+    Head,
+    Linear,
+    Network,
+    Pool,
+    Steps,
+    sources,
+)
 from ..packing import check_frames
 from .native_build import build
 
@@ -32,28 +45,41 @@ NO_LEAK = -1
 _Int64Array = ctypes.POINTER(ctypes.c_int64)
 
 
+def _integers(*names: str) -> list[tuple[str, type]]:
+    return [(name, ctypes.c_int64) for name in names]
+
+
+class _NeuronSpec(ctypes.Structure):
+    """Mirror of NeuronSpec in layers.h."""
+
+    _fields_ = [
+        *_integers("num_steps", "s_max", "leak_shift", "reset_to_zero"),
+        *((name, _Int64Array) for name in ("multiplier", "shift", "bias", "start")),
+    ]
+
+
 class _ConvolutionSpec(ctypes.Structure):
     """Mirror of ConvolutionSpec in layers.h."""
 
     _fields_ = [
-        *(
-            (name, ctypes.c_int64)
-            for name in (
-                *("source", "output", "num_steps", "channels"),
-                *("kernel_height", "kernel_width", "stride", "padding", "groups"),
-                *("s_max", "leak_shift", "reset_to_zero"),
-                *("skip_domain", "skip_source", "skip_s_max", "skip_stride"),
-            )
-        ),
+        *_integers("source", "output", "channels", "kernel_height", "kernel_width", "stride", "padding", "groups"),
+        *_integers("skip_domain", "skip_source", "skip_s_max", "skip_stride"),
         ("weight", ctypes.POINTER(ctypes.c_int8)),
-        *((name, _Int64Array) for name in ("multiplier", "shift", "bias", "start", "skip_multiplier", "skip_shift")),
+        *((name, _Int64Array) for name in ("skip_multiplier", "skip_shift")),
+        ("neuron", _NeuronSpec),
     ]
+
+
+class _AttentionSpec(ctypes.Structure):
+    """Mirror of AttentionSpec in layers.h."""
+
+    _fields_ = [*_integers("query", "key", "value", "output", "heads"), ("neuron", _NeuronSpec)]
 
 
 class _PoolSpec(ctypes.Structure):
     """Mirror of PoolSpec in layers.h."""
 
-    _fields_ = [(name, ctypes.c_int64) for name in ("source", "output", "kind", "kernel", "stride")]
+    _fields_ = _integers("source", "output", "kind", "kernel", "stride", "padding")
 
 
 class Simulator:
@@ -140,11 +166,14 @@ class _Engine:
         for layer in network.layers:
             if isinstance(layer, Pool):
                 self._add_pool(layer)
+            elif isinstance(layer, Attention):
+                self._add_attention(layer)
+            elif isinstance(layer, Steps):
+                self._add_copy(self._native.qsnn_add_steps, layer)
             elif not isinstance(layer, Flatten):
                 self._add_convolution(layer)
             elif layer.name in flattened:
-                status = self._native.qsnn_add_flatten(self._handle, self._index[layer.source], self._index[layer.name])
-                _check(status)
+                self._add_copy(self._native.qsnn_add_flatten, layer)
 
     def run(self, frames: np.ndarray, threads: int, logits: np.ndarray, trains: dict[str, np.ndarray] | None = None):
         """Fill ``logits`` [N, classes] and ``trains`` (by tensor's name, [T, N, C, H, W]); all C-contiguous."""
@@ -161,7 +190,7 @@ class _Engine:
         """int64 [tensors, 6]: struct Tensor of layers.h. The halo serves the widest padding of any reader."""
         halo = dict.fromkeys(self._index, 0)
         for layer in self._network.layers:
-            if isinstance(layer, Conv2d):
+            if isinstance(layer, (Conv2d, Pool)):
                 halo[layer.source] = max(halo[layer.source], layer.padding)
         types = self._network.tensors
         rows = [(*types[n].shape, types[n].num_steps, halo[n], types[n].s_max) for n in self._index]
@@ -169,33 +198,44 @@ class _Engine:
 
     def _add_pool(self, layer: Pool) -> None:
         source, output = self._index[layer.source], self._index[layer.name]
-        spec = _PoolSpec(source, output, POOL_KINDS.index(layer.kind), layer.kernel, layer.stride)
+        spec = _PoolSpec(source, output, POOL_KINDS.index(layer.kind), layer.kernel, layer.stride, layer.padding)
         _check(self._native.qsnn_add_pool(self._handle, ctypes.byref(spec)))
 
+    def _add_copy(self, add, layer: Steps | Flatten) -> None:
+        _check(add(self._handle, self._index[layer.source], self._index[layer.name]))
+
+    def _add_attention(self, layer: Attention) -> None:
+        places = (self._index[name] for name in (*sources(layer), layer.name))
+        neuron, _keep = self._neuron(layer)
+        _check(self._native.qsnn_add_attention(self._handle, _AttentionSpec(*places, layer.heads, neuron)))
+
+    def _neuron(self, layer: Conv2d | Linear | Attention | Head) -> tuple[_NeuronSpec, list[np.ndarray]]:
+        """The description of a layer's neurons, and the arrays that must outlive its use."""
+        spec = _NeuronSpec(num_steps=self._network.tensors[layer.name].num_steps)
+        if isinstance(layer, SPIKING):
+            neuron = layer.neuron
+            affine, start = neuron.affine, neuron.initial_membrane
+            spec.s_max, spec.reset_to_zero = neuron.s_max, neuron.reset_mode == "zero"
+            spec.leak_shift = NO_LEAK if neuron.leak_shift is None else neuron.leak_shift
+        else:
+            affine, start = layer.affine, np.zeros_like(layer.affine.bias)
+        arrays = {"multiplier": affine.multiplier, "shift": affine.shift, "bias": affine.bias, "start": start}
+        return spec, _point(spec, arrays)
+
     def _add_convolution(self, layer: Conv2d | Linear | Head) -> None:
-        """Add a weighted layer. The arrays in ``keep`` must outlive the call, not more."""
         source, weight = _convolution_source(layer, self._network)
-        is_head = isinstance(layer, Head)
-        affine = layer.affine if is_head else layer.neuron.affine
+        neuron, _keep_neuron = self._neuron(layer)
         spec = _ConvolutionSpec(
             source=self._index[source],
-            output=HEAD_OUTPUT if is_head else self._index[layer.name],
-            num_steps=self._network.num_steps,
+            output=HEAD_OUTPUT if isinstance(layer, Head) else self._index[layer.name],
             channels=len(weight),
             kernel_height=weight.shape[2],
             kernel_width=weight.shape[3],
             stride=getattr(layer, "stride", 1),
             padding=getattr(layer, "padding", 0),
             groups=getattr(layer, "groups", 1),
+            neuron=neuron,
         )
-        keep = {"multiplier": affine.multiplier, "shift": affine.shift, "bias": affine.bias}
-        if is_head:
-            keep["start"] = np.zeros_like(affine.bias)
-        else:
-            neuron = layer.neuron
-            spec.s_max, spec.reset_to_zero = neuron.s_max, neuron.reset_mode == "zero"
-            spec.leak_shift = NO_LEAK if neuron.leak_shift is None else neuron.leak_shift
-            keep["start"] = neuron.initial_membrane
         skip = getattr(layer, "skip", None)
         if skip is not None:
             spec.skip_source, spec.skip_stride = self._index[skip.source], skip.stride
@@ -203,13 +243,18 @@ class _Engine:
             if skip.domain == "spike":
                 spec.skip_s_max = skip.s_max
             elif skip.domain == "current":
-                keep["skip_multiplier"], keep["skip_shift"] = skip.multiplier, skip.shift
-        for name, values in keep.items():
-            keep[name] = np.ascontiguousarray(values, np.int64)
-            setattr(spec, name, keep[name].ctypes.data_as(_Int64Array))
-        keep["weight"] = np.ascontiguousarray(weight.transpose(0, 2, 3, 1))
-        spec.weight = keep["weight"].ctypes.data_as(ctypes.POINTER(ctypes.c_int8))
+                _keep_skip = _point(spec, {"skip_multiplier": skip.multiplier, "skip_shift": skip.shift})
+        weight = np.ascontiguousarray(weight.transpose(0, 2, 3, 1))
+        spec.weight = weight.ctypes.data_as(ctypes.POINTER(ctypes.c_int8))
         _check(self._native.qsnn_add_convolution(self._handle, ctypes.byref(spec)))
+
+
+def _point(spec: ctypes.Structure, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Let the fields of these names point to int64 copies, which are returned and must outlive their use."""
+    copies = [np.ascontiguousarray(values, np.int64) for values in arrays.values()]
+    for name, values in zip(arrays, copies):
+        setattr(spec, name, values.ctypes.data_as(_Int64Array))
+    return copies
 
 
 def _convolution_source(layer: Conv2d | Linear | Head, network: Network) -> tuple[str, np.ndarray]:
@@ -231,9 +276,7 @@ def _read_flattened(network: Network) -> set[str]:
         if isinstance(layer, (Linear, Head)):
             read.add(_convolution_source(layer, network)[0])
         elif not isinstance(layer, Flatten) or layer.name in read:
-            read.add(layer.source)
-        if getattr(layer, "skip", None) is not None:
-            read.add(layer.skip.source)
+            read.update(sources(layer))
     return read & {layer.name for layer in network.layers if isinstance(layer, Flatten)}
 
 
@@ -256,6 +299,8 @@ def _library() -> ctypes.CDLL:
     library.qsnn_destroy.argtypes = [pointer]
     library.qsnn_add_convolution.argtypes = [pointer, ctypes.POINTER(_ConvolutionSpec)]
     library.qsnn_add_pool.argtypes = [pointer, ctypes.POINTER(_PoolSpec)]
+    library.qsnn_add_attention.argtypes = [pointer, ctypes.POINTER(_AttentionSpec)]
+    library.qsnn_add_steps.argtypes = [pointer, int64, int64]
     library.qsnn_add_flatten.argtypes = [pointer, int64, int64]
     library.qsnn_run.argtypes = [pointer, pointer, int64, int64, pointer, pointer]
     return library

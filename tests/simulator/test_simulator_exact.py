@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from random_networks import Limits, random_frames, random_network
+from random_networks import HOST_ONLY, Limits, random_frames, random_network
 
 from pynq_qsnn.network import Conv2d, Flatten, Head, Linear, Network, Pool, Skip, TensorType
 from pynq_qsnn.neuron import INT32_MAX, INT32_MIN, THRESHOLD, Affine, Neuron
@@ -24,6 +24,13 @@ FAMILIES = {
     "inverted residuals, one step": Limits(skip_domains=("iand",), spike_bits=(1,), max_steps=1, extremes=0.0),
     "ordinary": Limits(extremes=0.0),
     "extreme": Limits(extremes=1.0),
+    "host only": Limits(**HOST_ONLY, max_layers=7),
+    "attention": Limits(**{**HOST_ONLY, "attentions": 0.7}, max_channels=65, max_size=9, max_steps=5),
+    "attention, one step": Limits(attentions=0.7, max_steps=1, min_size=3, max_size=7),
+    "attention, binary": Limits(attentions=0.7, spike_bits=(1,), extremes=0.0, max_size=14),
+    "attention, bytes": Limits(attentions=0.7, spike_bits=(8,), max_steps=3),
+    "steps": Limits(**{**HOST_ONLY, "steps": 0.6}, spike_bits=(1, 2), max_steps=12),
+    "padded pools": Limits(pools=0.6, padded_pools=0.8, pool_kinds=("maximum",), max_pool_kernel=7),
     "large": Limits(max_size=24, max_layers=3, max_channels=20, max_steps=4),
 }
 
@@ -59,7 +66,7 @@ def portable(tmp_path_factory):
 @pytest.mark.parametrize("seed", range(40))
 def test_portable_code(portable, seed):
     rng = np.random.default_rng([seed, 1])
-    network = random_network(rng)
+    network = random_network(rng, Limits(**HOST_ONLY))
     assert_equals_reference(network, random_frames(rng, network, 3), Simulator(threads=2))
 
 

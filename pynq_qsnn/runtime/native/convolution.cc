@@ -56,12 +56,9 @@ Convolution::Convolution(const ConvolutionSpec& spec, const std::vector<Tensor>&
       padding_(spec.padding),
       skip_stride_(spec.skip_stride),
       block_pixels_(std::max<int64_t>(1, kBlockSlots / source_.steps)),
+      rule_(MakeNeuronRule(spec.neuron)),
       depthwise_(spec.groups > 1 && spec.groups == source_.channels && spec.groups == spec.channels) {
   if (output_index_ >= 0) output_ = tensors[output_index_];
-  rule_.num_steps = static_cast<int>(spec.num_steps);
-  rule_.s_max = static_cast<int>(spec.s_max);
-  rule_.leak_shift = static_cast<int>(spec.leak_shift);
-  rule_.reset_to_zero = spec.reset_to_zero != 0;
   rule_.skip = static_cast<SkipDomain>(spec.skip_domain);
   rule_.skip_s_max = static_cast<int>(spec.skip_s_max);
   if (rule_.skip != SkipDomain::kNone) {
@@ -116,15 +113,14 @@ std::vector<ChannelRule> Convolution::Rules(const ConvolutionSpec& spec, int64_t
   std::vector<ChannelRule> rules(count);
   for (int64_t i = 0; i < count; ++i) {
     const int64_t c = first + i;
-    ChannelRule& rule = rules[i];
-    rule = {spec.multiplier[c], spec.shift[c], spec.bias[c], spec.start[c], 0, 0, 0};
+    const int8_t* weight = spec.weight + c * taps;
+    int64_t largest = 0;
+    for (int64_t tap = 0; tap < taps; ++tap) largest += std::abs(static_cast<int>(weight[tap]));
+    ChannelRule& rule = rules[i] = MakeChannelRule(spec.neuron, c, largest * source_.s_max);
     if (rule_.skip == SkipDomain::kCurrent && c < skip_.channels) {
       rule.skip_multiplier = spec.skip_multiplier[c];
       rule.skip_shift = spec.skip_shift[c];
     }
-    const int8_t* weight = spec.weight + c * taps;
-    for (int64_t tap = 0; tap < taps; ++tap) rule.largest_sum += std::abs(static_cast<int>(weight[tap]));
-    rule.largest_sum *= source_.s_max;
   }
   return rules;
 }
@@ -197,6 +193,19 @@ void Convolution::SumLogits(const Panel& panel, const int32_t* sums, int frames,
 }
 
 }  // namespace
+
+NeuronRule MakeNeuronRule(const NeuronSpec& spec) {
+  NeuronRule rule{};
+  rule.num_steps = static_cast<int>(spec.num_steps);
+  rule.s_max = static_cast<int>(spec.s_max);
+  rule.leak_shift = static_cast<int>(spec.leak_shift);
+  rule.reset_to_zero = spec.reset_to_zero != 0;
+  return rule;
+}
+
+ChannelRule MakeChannelRule(const NeuronSpec& spec, int64_t channel, int64_t largest_sum) {
+  return {spec.multiplier[channel], spec.shift[channel], spec.bias[channel], spec.start[channel], 0, 0, largest_sum};
+}
 
 std::unique_ptr<Layer> MakeConvolution(const ConvolutionSpec& spec, const std::vector<Tensor>& tensors) {
   return std::make_unique<Convolution>(spec, tensors);

@@ -39,6 +39,8 @@ class Engine {
     if (spec.output < 0) classes_ = spec.channels;
   }
   void AddPool(const PoolSpec& spec) { layers_.push_back(MakePool(spec, tensors_)); }
+  void AddAttention(const AttentionSpec& spec) { layers_.push_back(MakeAttention(spec, tensors_)); }
+  void AddSteps(int64_t source, int64_t output) { layers_.push_back(MakeSteps(source, output, tensors_)); }
   void AddFlatten(int64_t source, int64_t output) { layers_.push_back(MakeFlatten(source, output, tensors_)); }
 
   void Run(const uint8_t* frames, int64_t count, int threads, int32_t* logits, uint8_t* const* trains);
@@ -173,6 +175,14 @@ int qsnn_add_convolution(Engine* engine, const qsnn::ConvolutionSpec* spec) {
 
 int qsnn_add_pool(Engine* engine, const qsnn::PoolSpec* spec) {
   return qsnn::Guard([&] { engine->AddPool(*spec); });
+}
+
+int qsnn_add_attention(Engine* engine, const qsnn::AttentionSpec* spec) {
+  return qsnn::Guard([&] { engine->AddAttention(*spec); });
+}
+
+int qsnn_add_steps(Engine* engine, int64_t source, int64_t output) {
+  return qsnn::Guard([&] { engine->AddSteps(source, output); });
 }
 
 int qsnn_add_flatten(Engine* engine, int64_t source, int64_t output) {

@@ -19,9 +19,9 @@ int64_t Current(const ChannelRule& channel, int64_t sum) {
   return Saturate32(RoundShift(sum * channel.multiplier, channel.shift)) + channel.bias;
 }
 
-void NeuronPanel::IntegrateOne(const NeuronRule& rule, const ChannelRule& channel, const int32_t* sums,
-                               int64_t sum_stride, const uint8_t* skips, int64_t skip_stride, uint8_t* codes,
-                               int64_t code_stride) {
+template <typename Sum>
+void IntegrateOne(const NeuronRule& rule, const ChannelRule& channel, const Sum* sums, int64_t sum_stride,
+                  const uint8_t* skips, int64_t skip_stride, uint8_t* codes, int64_t code_stride) {
   int64_t v = channel.start;
   for (int t = 0; t < rule.num_steps; ++t) {
     int64_t u = Current(channel, sums[t * sum_stride]);
@@ -36,6 +36,9 @@ void NeuronPanel::IntegrateOne(const NeuronRule& rule, const ChannelRule& channe
     codes[t * code_stride] = static_cast<uint8_t>(s);
   }
 }
+
+template void IntegrateOne(const NeuronRule&, const ChannelRule&, const int64_t*, int64_t, const uint8_t*, int64_t,
+                           uint8_t*, int64_t);
 
 NeuronPanel::NeuronPanel(const NeuronRule& rule, const std::vector<ChannelRule>& channels)
     : rule_(rule), channels_(channels), vectors_((channels.size() + kLanes - 1) / kLanes), method_(Method::kWide) {

@@ -53,10 +53,6 @@ class NeuronPanel {
 
   void Integrate(const Block& block) const;
 
-  // The definition for one neuron. sums: `steps` of them with a stride; skips: the residual's codes, or null.
-  static void IntegrateOne(const NeuronRule& rule, const ChannelRule& channel, const int32_t* sums, int64_t sum_stride,
-                           const uint8_t* skips, int64_t skip_stride, uint8_t* codes, int64_t code_stride);
-
  private:
   enum class Method { kStaircase, kNarrow, kWide };
 
@@ -81,6 +77,11 @@ class NeuronPanel {
   std::vector<int32_t> start_, skip_multiplier_, skip_addend_, skip_shift_;  // narrow, [lanes]
   std::vector<float> slope_, intercept_;                                     // staircase, [lanes]
 };
+
+// The definition for one neuron. sums: int32 or int64, one a step with a stride; skips: the residual's codes, or null.
+template <typename Sum>
+void IntegrateOne(const NeuronRule& rule, const ChannelRule& channel, const Sum* sums, int64_t sum_stride,
+                  const uint8_t* skips, int64_t skip_stride, uint8_t* codes, int64_t code_stride);
 
 // Current of one step without the residual: sat32(round_shift(sum * multiplier, shift)) + bias.
 int64_t Current(const ChannelRule& channel, int64_t sum);

@@ -44,29 +44,47 @@ class Layer {
   virtual void Run(Workspace& workspace, int64_t begin, int64_t end) const = 0;
 };
 
+// Mirrored by simulator.py's _NeuronSpec. The head uses its scales and steps only.
+struct NeuronSpec {
+  int64_t num_steps, s_max, leak_shift, reset_to_zero;
+  const int64_t *multiplier, *shift, *bias, *start;  // [channels]
+};
+
 // Mirrored by simulator.py's _ConvolutionSpec. Tensors are indices. Arrays are only read during construction.
 struct ConvolutionSpec {
   int64_t source, output;  // output -1: the head, which sums currents into the logits
-  int64_t num_steps;
-  int64_t channels;  // of the output
+  int64_t channels;        // of the output
   int64_t kernel_height, kernel_width, stride, padding, groups;
-  int64_t s_max, leak_shift, reset_to_zero;
   int64_t skip_domain, skip_source, skip_s_max, skip_stride;
-  const int8_t* weight;  // [channels][kernel_height][kernel_width][source channels / groups]
-  const int64_t *multiplier, *shift, *bias, *start;  // [channels]
-  const int64_t *skip_multiplier, *skip_shift;       // [channels], current domain only
+  const int8_t* weight;                         // [channels][kernel_height][kernel_width][source channels / groups]
+  const int64_t *skip_multiplier, *skip_shift;  // [channels], current domain only
+  NeuronSpec neuron;
 };
 
 // Mirrored by simulator.py's _PoolSpec.
 struct PoolSpec {
   int64_t source, output;
   int64_t kind;  // 0 maximum, 1 sum, 2 average
-  int64_t kernel, stride;
+  int64_t kernel, stride, padding;
 };
+
+// Mirrored by simulator.py's _AttentionSpec.
+struct AttentionSpec {
+  int64_t query, key, value, output;
+  int64_t heads;
+  NeuronSpec neuron;
+};
+
+NeuronRule MakeNeuronRule(const NeuronSpec& spec);
+ChannelRule MakeChannelRule(const NeuronSpec& spec, int64_t channel, int64_t largest_sum);
 
 // Convolution, linear layer and head: a linear layer on a map is a convolution whose kernel is the map.
 std::unique_ptr<Layer> MakeConvolution(const ConvolutionSpec& spec, const std::vector<Tensor>& tensors);
 std::unique_ptr<Layer> MakePool(const PoolSpec& spec, const std::vector<Tensor>& tensors);
+// Neurons on the sums (Q K^T) V.
+std::unique_ptr<Layer> MakeAttention(const AttentionSpec& spec, const std::vector<Tensor>& tensors);
+// Each step repeated, or neighbouring steps' codes summed, as the steps of both tensors say.
+std::unique_ptr<Layer> MakeSteps(int64_t source, int64_t output, const std::vector<Tensor>& tensors);
 // [C, H, W] -> [C * H * W, 1, 1] in C, H, W order.
 std::unique_ptr<Layer> MakeFlatten(int64_t source, int64_t output, const std::vector<Tensor>& tensors);
 

@@ -25,7 +25,8 @@ class Pool : public Layer {
       const int64_t row = item % output_.height, train = item / output_.height;
       const int64_t frame = train / output_.steps, step = train % output_.steps;
       for (int64_t col = 0; col < output_.width; ++col) {
-        const uint8_t* window = source + source_.Offset(frame, step, row * spec_.stride, col * spec_.stride);
+        const uint8_t* window = source + source_.Offset(frame, step, row * spec_.stride - spec_.padding,
+                                                        col * spec_.stride - spec_.padding);
         uint8_t* codes = output + output_.Offset(frame, step, row, col);
         if (spec_.kind == 0) {
           Maximum(window, codes);
