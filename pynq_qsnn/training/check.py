@@ -27,7 +27,6 @@ class IntegerForward:
     """
 
     def __init__(self, model, logit_fraction_bits: int = 16):
-        self.num_steps = model.spec.num_steps
         self.image_dimensions = len(model.spec.input_shape)
         self.stages = []
         code_value = Decimal(1) / 255  # the float value of input code 1
@@ -45,7 +44,7 @@ class IntegerForward:
         x = x.unsqueeze(0) if x.ndim == self.image_dimensions + 1 else x.transpose(0, 1)
         tensors = [x]
         for stage in self.stages:
-            tensors.append(stage(tensors, self.num_steps))
+            tensors.append(stage(tensors))
         return tensors[1:]
 
     def run(self, frames, batch_size: int = 100):
@@ -55,7 +54,7 @@ class IntegerForward:
 
 
 def _stages(module, code_value: Decimal, logit_bits: int):
-    """Functions (tensors so far, T) -> tensor for one module, and the float value of its output code 1."""
+    """Functions of the tensors so far -> tensor, for one module, and the float value of its output code 1."""
     if isinstance(module, (layers.SpikingConv, layers.SpikingLinear)):
         return [_Spiking(module, code_value)], Decimal(module.neuron.threshold)
     if isinstance(module, layers.Residual):
@@ -63,30 +62,52 @@ def _stages(module, code_value: Decimal, logit_bits: int):
     if isinstance(module, layers.Head):
         return [_Head(module, code_value, logit_bits)], code_value
     if isinstance(module, torch.nn.Flatten):
-        return [lambda tensors, _: tensors[-1].flatten(2)], code_value
+        return [lambda tensors: tensors[-1].flatten(2)], code_value
     if isinstance(module, layers.MaxPool):
-        return [lambda tensors, _: _windows(tensors[-1], module.kernel_size).amax(-1)], code_value
+        return [lambda tensors: _windows(tensors[-1], module.kernel_size, module).amax(-1)], code_value
     if isinstance(module, layers.SumPool):
-        return [lambda tensors, _: _windows(tensors[-1], module.kernel).sum(-1)], code_value
+        return [lambda tensors: _windows(tensors[-1], module.kernel, module).sum(-1)], code_value
     if isinstance(module, layers.AvgPool):
         # (sum + n/2) div n: the mean, halves upwards.
         count = module.kernel**2
-        return [lambda tensors, _: (_windows(tensors[-1], module.kernel).sum(-1) + count // 2) // count], code_value
+        return [
+            lambda tensors: (_windows(tensors[-1], module.kernel, module).sum(-1) + count // 2) // count
+        ], code_value
+    if isinstance(module, layers.Steps):
+        return [lambda tensors: _change_steps(tensors[-1], module.before, module.after)], code_value
+    if isinstance(module, layers.SelfAttention):
+        return _attention_stages(module, code_value, -1)
     raise ConfigError(f"no integer form of {type(module).__name__} is known")
+
+
+def _attention_stages(module, code_value: Decimal, source: int):
+    """Query, key, value, attention. source: where the input lies when the first of them runs, counted from the end."""
+    parts = (module.query, module.key, module.value)
+    stages = [_Spiking(part, code_value, source - index) for index, part in enumerate(parts)]
+    scale = Decimal(1)
+    for part in parts:
+        scale *= Decimal(part.neuron.threshold)
+    return [*stages, _Attention(module, scale)], Decimal(module.neuron.threshold)
 
 
 def _residual_stages(module, code_value: Decimal):
     stages = []
-    distance = len(module.body)  # how many tensors back the residual lies when the last body layer runs
     skip_value = code_value
+    # With a shortcut, the body's first layer reads the tensor before it.
+    source = -1 if module.shortcut is None else -2
     if module.shortcut is not None:
         stages.append(_Spiking(module.shortcut, code_value))
         skip_value = Decimal(module.shortcut.neuron.threshold)
-    for index, part in enumerate(module.body):
-        # With a shortcut, the body's first layer reads the tensor before it.
-        source = -2 if index == 0 and module.shortcut is not None else -1
-        stages.append(_Spiking(part, code_value, source))
-        code_value = Decimal(part.neuron.threshold)
+    body = []
+    for part in module.body:
+        if isinstance(part, layers.SelfAttention):
+            added, code_value = _attention_stages(part, code_value, source)
+        else:
+            added, code_value = [_Spiking(part, code_value, source)], Decimal(part.neuron.threshold)
+        body += added
+        source = -1
+    distance = len(body)  # how many tensors back the residual lies when the last body layer runs
+    stages += body
     last = stages[-1]
     if module.domain == "current":
         last.skip = (-distance, *_multiplier(ARITHMETIC.divide(skip_value, code_value) * 2**16))
@@ -126,41 +147,22 @@ class _Weighted:
         return sums.long().unflatten(0, codes.shape[:2])
 
 
-class _Spiking:
-    """Convolution or linear layer, batch norm and neurons."""
+class _Neurons:
+    """Batch norm and neurons of a module on exact sums. sum_scales: float value of one unit of a sum, a channel."""
 
-    def __init__(self, module, code_value: Decimal, source: int = -1):
-        is_conv = isinstance(module, layers.SpikingConv)
-        self.weighted = _Weighted(module.conv if is_conv else module.linear)
-        self.source = source
-        self.skip = self.spike_skip = self.iand_skip = None
+    def __init__(self, module, sum_scales):
         self.neuron = module.neuron
         threshold, norm = Decimal(module.neuron.threshold), module.norm
         parameters = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
-        rows = zip(self.weighted.scale, *([Decimal(v) for v in p.detach().double().tolist()] for p in parameters))
+        rows = zip(sum_scales, *([Decimal(v) for v in p.detach().double().tolist()] for p in parameters))
         constants = []
-        for weight_scale, gamma, beta, mean, variance in rows:
+        for sum_scale, gamma, beta, mean, variance in rows:
             # (gamma (scale acc - mean) / sqrt(var + eps) + beta) / threshold * 2**16
             deviation = ARITHMETIC.sqrt(variance + Decimal(norm.eps))
-            slope = ARITHMETIC.divide(gamma * weight_scale * code_value * 2**16, deviation * threshold)
+            slope = ARITHMETIC.divide(gamma * sum_scale * 2**16, deviation * threshold)
             level = ARITHMETIC.divide((beta * deviation - gamma * mean) * 2**16, deviation * threshold)
             constants.append((*_multiplier(slope), _nearest(level)))
         self.constants = [torch.tensor(column) for column in zip(*constants)]
-
-    def __call__(self, tensors, num_steps):
-        current = _current(self.weighted.sums(tensors[self.source]), *self.constants)
-        if self.skip is not None:
-            index, multiplier, shift = self.skip
-            residual = layers.match_shape(tensors[index].flatten(0, 1), current.flatten(0, 1).shape)
-            current = current + _scaled(residual.unflatten(0, current.shape[:2]), multiplier, shift)
-        # One step of current is a static image: every step receives it.
-        codes = self._fire(current.expand(num_steps, *current.shape[1:]))
-        if self.spike_skip is not None:
-            index, ceiling = self.spike_skip
-            codes = torch.minimum(codes + tensors[index], torch.tensor(ceiling))
-        if self.iand_skip is not None:
-            codes = torch.where(codes == 0, tensors[self.iand_skip], 0)
-        return codes
 
     def _fire(self, current):
         """Leaky multi-bit integrate and fire over the steps: currents int64 [T, N, ...] -> codes int64 [T, N, ...]."""
@@ -175,6 +177,45 @@ class _Spiking:
         return torch.stack(codes)
 
 
+class _Spiking(_Neurons):
+    """Convolution or linear layer, batch norm and neurons."""
+
+    def __init__(self, module, code_value: Decimal, source: int = -1):
+        self.weighted = _Weighted(module.conv if isinstance(module, layers.SpikingConv) else module.linear)
+        super().__init__(module, [scale * code_value for scale in self.weighted.scale])
+        self.source = source
+        self.skip = self.spike_skip = self.iand_skip = None
+
+    def __call__(self, tensors):
+        current = _current(self.weighted.sums(tensors[self.source]), *self.constants)
+        if self.skip is not None:
+            index, multiplier, shift = self.skip
+            residual = layers.match_shape(tensors[index].flatten(0, 1), current.flatten(0, 1).shape)
+            current = current + _scaled(residual.unflatten(0, current.shape[:2]), multiplier, shift)
+        # One step of current is a static image: every step receives it.
+        codes = self._fire(current.expand(self.neuron.num_steps, *current.shape[1:]))
+        if self.spike_skip is not None:
+            index, ceiling = self.spike_skip
+            codes = torch.minimum(codes + tensors[index], torch.tensor(ceiling))
+        if self.iand_skip is not None:
+            codes = torch.where(codes == 0, tensors[self.iand_skip], 0)
+        return codes
+
+
+class _Attention(_Neurons):
+    """Spiking self-attention on the last three tensors: Q, K and V, int64 [T, N, C, H, W]."""
+
+    def __init__(self, module, scale: Decimal):
+        super().__init__(module, [scale] * module.norm.num_features)
+        self.heads = module.heads
+
+    def __call__(self, tensors):
+        query, key, value = (x.unflatten(2, (self.heads, -1)).flatten(4) for x in tensors[-3:])  # [T, N, heads, d, n]
+        scores = torch.einsum("tnhdi,tnhdj->tnhij", query, key)
+        sums = torch.einsum("tnhij,tnhdj->tnhdi", scores, value)
+        return self._fire(_current(sums.reshape(tensors[-1].shape), *self.constants))
+
+
 class _Head:
     """Logits: currents of the classes, summed over the steps."""
 
@@ -187,10 +228,11 @@ class _Head:
             for scale, bias in zip(self.weighted.scale, biases)
         ]
         self.constants = [torch.tensor(column) for column in zip(*constants)]
+        self.num_steps = module.num_steps
 
-    def __call__(self, tensors, num_steps):
+    def __call__(self, tensors):
         current = _current(self.weighted.sums(tensors[-1]), *self.constants)
-        return current.expand(num_steps, *current.shape[1:]).sum(0)
+        return current.expand(self.num_steps, *current.shape[1:]).sum(0)
 
 
 def _nearest(x: Decimal) -> int:
@@ -220,6 +262,16 @@ def _current(sums, multiplier, shift, bias):
     return _scaled(sums, multiplier, shift).clamp(*INT32) + bias.view((-1,) + (1,) * (sums.ndim - 3))
 
 
-def _windows(codes, kernel: int):
-    """Non-overlapping windows: [T, N, C, H, W] -> [T, N, C, H / k, W / k, k * k]."""
-    return codes.unfold(3, kernel, kernel).unfold(4, kernel, kernel).flatten(5)
+def _windows(codes, kernel: int, pool):
+    """Windows of a pool module, zeros around the map where it has a border: [T, N, C, H', W', k * k]."""
+    border = getattr(pool, "padding", 0)
+    codes = functional.pad(codes, (border,) * 4)
+    return codes.unfold(3, kernel, pool.stride).unfold(4, kernel, pool.stride).flatten(5)
+
+
+def _change_steps(codes, before: int, after: int):
+    """[before, N, ...] -> [after, N, ...]: steps repeated, or sums over runs of steps."""
+    if after >= before:
+        return torch.stack([codes[t * before // after] for t in range(after)])
+    run = before // after
+    return torch.stack([codes[t * run : (t + 1) * run].sum(0) for t in range(after)])

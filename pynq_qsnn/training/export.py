@@ -18,7 +18,7 @@ import torch
 
 from ..data import load_dataset
 from ..errors import ConfigError, NetworkError, ToolMissing
-from ..network import INPUT, Conv2d, Flatten, Linear, Network, Pool, Skip, TensorType
+from ..network import INPUT, Attention, Conv2d, Flatten, Linear, Network, Pool, Skip, Steps, TensorType
 from ..network import Head as IntegerHead
 from ..neuron import INT32_MAX, THRESHOLD, Affine, Neuron
 from ..reference import Reference
@@ -27,6 +27,7 @@ from .card import model_card
 from .evaluate import evaluate
 from .fixed_point import to_bias, to_multiplier
 from .loop import find_checkpoint, load_model
+from .quantizers import FLOAT_BITS
 
 PIXEL_SCALE = 1 / 255  # training divides the 8-bit pixels by 255
 LOGIT_FRACTION_BITS = 16  # resolution of the logits; fewer where they would leave int32
@@ -94,7 +95,7 @@ def export_network(model, name: str | None = None, static: bool = True, card: di
     spec = model.spec
     steps = 1 if static else spec.num_steps
     source = TensorType(tuple(spec.input_shape), bits=8, num_steps=steps, s_max=255)
-    exporter = _Exporter(spec.num_steps)
+    exporter = _Exporter()
     wire = _Wire(INPUT, PIXEL_SCALE, source.s_max, spec.input_shape[1])
     for module in model.layers:
         wire = exporter.add(module, wire)
@@ -104,8 +105,7 @@ def export_network(model, name: str | None = None, static: bool = True, card: di
 class _Exporter:
     """Walks the modules in order and appends integer layers; every method returns the wire that it defines."""
 
-    def __init__(self, num_steps: int):
-        self.num_steps = num_steps
+    def __init__(self):
         self.layers: list = []
         self.counts: dict[str, int] = {}
 
@@ -114,8 +114,12 @@ class _Exporter:
             return self._conv(module, wire)
         if isinstance(module, layers.SpikingLinear):
             return self._linear(module, wire)
+        if isinstance(module, layers.SelfAttention):
+            return self._attention(module, wire)
         if isinstance(module, layers.Residual):
             return self._residual(module, wire)
+        if isinstance(module, layers.Steps):
+            return self._steps(module, wire)
         if isinstance(module, torch.nn.Flatten):
             return self._append(Flatten(self._name("flatten"), wire.name), replace(wire, rows=1))
         if isinstance(module, layers.Head):
@@ -150,10 +154,25 @@ class _Exporter:
         layer = Linear(name, wire.name, weight, module.weight_bits, neuron, _code_bits(neuron.s_max))
         return self._append(layer, _Wire(name, module.neuron.threshold, neuron.s_max, 1))
 
+    def _attention(self, module, wire: _Wire) -> _Wire:
+        query, key, value = (
+            self._conv(part, wire, kind)
+            for part, kind in ((module.query, "query"), (module.key, "key"), (module.value, "value"))
+        )
+        name = self._name("attention")
+        scale = np.full(module.norm.num_features, query.scale * key.scale * value.scale)
+        neuron = spiking_neuron(module, scale, name)
+        layer = Attention(name, query.name, key.name, value.name, module.heads, neuron, _code_bits(neuron.s_max))
+        return self._append(layer, replace(query, scale=module.neuron.threshold, s_max=neuron.s_max))
+
+    def _steps(self, module, wire: _Wire) -> _Wire:
+        s_max = wire.s_max * max(1, module.before // module.after)
+        return self._append(Steps(self._name("steps"), wire.name, module.after), replace(wire, s_max=s_max))
+
     def _residual(self, module, wire: _Wire) -> _Wire:
         shortcut = wire if module.shortcut is None else self._conv(module.shortcut, wire, "shortcut")
         for part in module.body:
-            wire = self._conv(part, wire)
+            wire = self.add(part, wire)
         layer = self.layers.pop()
         if module.domain == "spike":
             if shortcut.scale != wire.scale:
@@ -174,26 +193,36 @@ class _Exporter:
         return self._append(replace(layer, skip=skip), wire)
 
     def _pool(self, module, wire: _Wire) -> _Wire:
-        kernel = module.kernel_size if isinstance(module, layers.MaxPool) else module.kernel
+        is_maximum = isinstance(module, layers.MaxPool)
+        kernel, padding = (module.kernel_size, module.padding) if is_maximum else (module.kernel, 0)
         kind = POOL_KINDS[type(module)]
         s_max = wire.s_max * kernel**2 if kind == "sum" else wire.s_max
-        layer = Pool(self._name("pool"), wire.name, kind, kernel, kernel)
-        return self._append(layer, replace(wire, s_max=s_max, rows=wire.rows // kernel))
+        layer = Pool(self._name("pool"), wire.name, kind, kernel, module.stride, padding)
+        rows = (wire.rows + 2 * padding - kernel) // module.stride + 1
+        return self._append(layer, replace(wire, s_max=s_max, rows=rows))
 
     def _head(self, module, wire: _Wire) -> _Wire:
         """Integer logits in units of 2**-bits: float score = mean over t of (acc * scale + bias)."""
         weight, weight_scale = integer_weight(module.linear)
         scale, bias = weight_scale * wire.scale, _float64(module.bias)
         largest_sum = np.abs(weight.astype(np.int64)).sum(axis=1) * wire.s_max
-        bits = logit_fraction_bits(largest_sum * scale + np.abs(bias), self.num_steps)
+        bits = logit_fraction_bits(largest_sum * scale + np.abs(bias), module.num_steps)
         multiplier, shift = to_multiplier(np.ldexp(scale, bits), "head")
         affine = Affine(multiplier, shift, to_bias(np.ldexp(bias, bits), "head"))
-        logit_scale = 2.0**-bits / self.num_steps
+        logit_scale = 2.0**-bits / module.num_steps
         return self._append(IntegerHead("head", wire.name, weight, module.weight_bits, affine, logit_scale), wire)
 
 
 def integer_weight(layer) -> tuple[np.ndarray, np.ndarray]:
-    """Integers int8 (the weight's shape) and scale float64 [Co] of a Brevitas layer: weight = integer * scale."""
+    """Integers int8 (the weight's shape) and scale float64 [Co] of a Brevitas layer: weight = integer * scale.
+
+    Raises ConfigError for float weights.
+    """
+    if not layer.weight_quant.is_quant_enabled:
+        raise ConfigError(
+            f"the weights are float ({FLOAT_BITS} bits) and the integer network holds 8 bits or fewer; "
+            "train with --weight-bits 8, 4, 2 or 1, starting from this run by --init-from"
+        )
     quantized = layer.quant_weight()
     return quantized.int().cpu().numpy().astype(np.int8), _float64(quantized.scale).ravel()
 

@@ -32,6 +32,37 @@ class SpikingConv(nn.Module):
         return self.neuron(current, replay)
 
 
+class SelfAttention(nn.Module):
+    """Spiking self-attention (Spikformer, arXiv 2209.15425): neurons on the batch norm of (Q K^T) V, without softmax.
+
+    The original multiplies by a fixed 1/8 in place of the norm, which suits binary spikes alone. query, key, value:
+    SpikingConv modules with a 1x1 kernel; every pixel is a token.
+    """
+
+    def __init__(self, query, key, value, heads, neuron):
+        super().__init__()
+        self.query, self.key, self.value, self.heads = query, key, value, heads
+        # A head that is silent has no variance. The integer neuron holds gains below 2 thresholds for one coincidence of
+        # query, key and value: with this eps a silent channel stays below it up to a norm's weight of 4.
+        coincidence = query.neuron.threshold * key.neuron.threshold * value.neuron.threshold
+        self.norm = nn.BatchNorm2d(value.conv.out_channels, eps=(2 * coincidence / neuron.threshold) ** 2)
+        self.neuron = neuron
+
+    def forward(self, x):
+        return self.neuron(self.norm(attend(self.query(x), self.key(x), self.value(x), self.heads)))
+
+
+def attend(query, key, value, heads):
+    """(Q K^T) V head by head, float32 [B, C, H, W] of codes [B, C, H, W]; associated the cheaper way round."""
+    with torch.autocast(query.device.type, enabled=False):  # bfloat16 would round the sums
+        q, k, v = (x.float().unflatten(1, (heads, -1)).flatten(3) for x in (query, key, value))  # [B, heads, d, N]
+        if k.shape[3] < k.shape[2]:
+            out = v @ (k.transpose(2, 3) @ q)
+        else:
+            out = (v @ k.transpose(2, 3)) @ q
+    return out.reshape(query.shape)
+
+
 class SpikingLinear(nn.Module):
     """Quantized linear -> batch norm -> neurons, on features [T*B, F]."""
 
@@ -71,13 +102,26 @@ class MaxPool(nn.MaxPool2d):
 class SumPool(nn.Module):
     """Sum of the codes of a window: exact, but widens the codes by log2(kernel^2) bits."""
 
-    def __init__(self, kernel):
+    def __init__(self, kernel, stride):
         super().__init__()
-        self.kernel = kernel
+        self.kernel, self.stride = kernel, stride
 
     def forward(self, x):
-        # Not divisor_override=1: the ONNX exporters ignore it without a word. The window is a power of two, so exact.
-        return functional.avg_pool2d(x, self.kernel) * self.kernel**2
+        # Not divisor_override=1: the ONNX exporters ignore it without a word.
+        return functional.avg_pool2d(x, self.kernel, self.stride) * self.kernel**2
+
+
+class Steps(nn.Module):
+    """Another number of time steps: each step repeated, or the codes of neighbouring steps summed."""
+
+    def __init__(self, before, after):
+        super().__init__()
+        self.before, self.after = before, after
+
+    def forward(self, x):
+        if self.after >= self.before:
+            return x.unflatten(0, (self.before, -1)).repeat_interleave(self.after // self.before, 0).flatten(0, 1)
+        return x.unflatten(0, (self.after, self.before // self.after, -1)).sum(1).flatten(0, 1)
 
 
 class _RoundHalfUp(torch.autograd.Function):
@@ -95,13 +139,13 @@ class _RoundHalfUp(torch.autograd.Function):
 class AvgPool(nn.Module):
     """Mean of the codes, rounded half up to a code, as the hardware does: (sum + n/2) div n."""
 
-    def __init__(self, kernel, threshold):
+    def __init__(self, kernel, stride, threshold):
         super().__init__()
-        self.kernel, self.threshold = kernel, threshold
+        self.kernel, self.stride, self.threshold = kernel, stride, threshold
 
     def forward(self, x):
         # The sum is rounded to whole codes first: dividing by the threshold may miss an exact tie by one ulp.
-        sums = functional.avg_pool2d(x, self.kernel) * self.kernel**2 / self.threshold
+        sums = functional.avg_pool2d(x, self.kernel, self.stride) * self.kernel**2 / self.threshold
         return _RoundHalfUp.apply(_RoundHalfUp.apply(sums) / self.kernel**2) * self.threshold
 
 

@@ -1,112 +1,33 @@
-"""Architectures as tables, and the builder that turns a table into a network.
+"""Trainable networks of the architectures in :mod:`pynq_qsnn.architectures`.
 
 First and last layer keep 8-bit weights whatever weight_bits says: the image enters with 8 bits and the logits decide,
-and together they hold few of the weights (QSNN does not state its rule; FireFly-v2 keeps both at 8 bits).
+and together they hold few of the weights (QSNN does not state its rule; FireFly-v2 keeps both at 8 bits). An entry of
+the layer list that names its own bits keeps those. With weight_bits 16 no weight is quantized.
 """
 
 from dataclasses import asdict, dataclass
 
-import torch
 from torch import nn
 
+from ..architectures import Conv, SelfAttention, architecture
+from ..architectures.entries import LARGEST_CODE, global_pools, shortcut
+from ..architectures.sizes import convolved, pooled
 from ..errors import ConfigError
 from . import layers
 from .lif import MultiBitLIF
+from .quantizers import FLOAT_BITS
 
 EDGE_WEIGHT_BITS = 8
-MAX_CODE_BITS = 8
 RESIDUAL_DOMAINS = ("spike", "current", "iand")
-
-
-@dataclass(frozen=True)
-class Conv:
-    """Convolution + batch norm + neurons. padding None keeps the size at stride 1. Bits None = the network's."""
-
-    channels: int
-    kernel: int = 3
-    stride: int = 1
-    padding: int | None = None
-    groups: int = 1
-    weight_bits: int | None = None
-    spike_bits: int | None = None
-
-
-@dataclass(frozen=True)
-class Linear:
-    features: int
-    weight_bits: int | None = None
-    spike_bits: int | None = None
-
-
-@dataclass(frozen=True)
-class Pool:
-    """kind: max | avg | sum, on codes; the stride equals the kernel."""
-
-    kind: str
-    kernel: int = 2
-
-
-@dataclass(frozen=True)
-class Residual:
-    """body: Conv entries. domain: spike | current | iand. shortcut None = identity."""
-
-    body: tuple
-    domain: str = "spike"
-    shortcut: Conv | None = None
-
-
-@dataclass(frozen=True)
-class Flatten:
-    pass
-
-
-@dataclass(frozen=True)
-class Head:
-    """Linear to the classes, no neurons: the logits are summed over the steps."""
-
-
-Entry = Conv | Linear | Pool | Residual | Flatten | Head
-
-ARCHITECTURES = {
-    "digits_small": (
-        Conv(16),
-        Pool("max"),
-        Conv(32),
-        Residual((Conv(32), Conv(32)), "spike"),
-        Pool("max"),
-        Flatten(),
-        Head(),
-    ),
-    "cifar_small": (
-        Conv(32),
-        Pool("max"),
-        Conv(64),
-        Conv(64),
-        Pool("max"),
-        Conv(128),
-        Conv(128),
-        Pool("max"),
-        Conv(192),
-        Flatten(),
-        Head(),
-    ),
-    "cifar_resnet_small": (
-        Conv(32),
-        Pool("max"),
-        Residual((Conv(32), Conv(32)), "current"),
-        Residual((Conv(64, stride=2), Conv(64)), "current"),
-        Residual((Conv(128, stride=2), Conv(128)), "current"),
-        Flatten(),
-        Head(),
-    ),
-}
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
     """Everything that rebuilds a network, as plain values.
 
-    input_shape: (C, H, W).   weight_bits 1|2|4|8, spike_bits 1..8, num_steps T >= 1.   leak_shift None = no leak.
+    model: a name of :data:`pynq_qsnn.architectures.NAMES` or a layer list.  input_shape: (C, H, W).
+    weight_bits 1|2|4|8, 16 for float weights; spike_bits 1..8; num_steps T >= 1.  leak_shift None = no leak.
+    residual: domain of the residual blocks, None for the architecture's own.
     """
 
     model: str
@@ -118,6 +39,7 @@ class NetworkSpec:
     leak_shift: int | None = 1
     reset_mode: str = "subtract"
     surrogate: str = "triangle"
+    residual: str | None = None
 
     def to_dict(self):
         return asdict(self)
@@ -150,138 +72,159 @@ class SpikingNetwork(nn.Module):
         return x
 
 
-def build_model(spec: NetworkSpec, table=None) -> SpikingNetwork:
-    """Build the network of `spec`; `table` replaces the named architecture. Raises ConfigError on an impossible one."""
-    if table is None:
-        if spec.model not in ARCHITECTURES:
-            raise ConfigError(f"unknown model {spec.model!r}; known: {', '.join(ARCHITECTURES)}")
-        table = ARCHITECTURES[spec.model]
-    return _Builder(spec).build(table)
+def build_model(spec: NetworkSpec, entries=None) -> SpikingNetwork:
+    """The network of `spec`; `entries` replace the named architecture's. Raises ConfigError on an impossible one."""
+    found = None if entries else architecture(spec.model, spec.input_shape)
+    domain = spec.residual or (found.residual if found else "spike")
+    return _Builder(spec, domain).build(entries or found.entries)
 
 
 class _Builder:
-    """Walks a table and tracks what flows between the layers: shape (C, H, W) or (F,), code bits, threshold."""
+    """Walks the entries and tracks what flows between the layers: shape (C, H, W), largest code, threshold, steps."""
 
-    def __init__(self, spec):
-        self.spec = spec
+    def __init__(self, spec: NetworkSpec, domain: str):
+        self.spec, self.domain = spec, domain
         self.shape = tuple(spec.input_shape)
-        self.bits = 8
-        self.threshold = None
+        self.s_max, self.threshold, self.num_steps = LARGEST_CODE, None, spec.num_steps
         self.is_first = True
+        self.modules: list[nn.Module] = []
 
-    def build(self, table):
-        if not isinstance(table[-1], Head):
+    def build(self, entries) -> SpikingNetwork:
+        if type(entries[-1]).__name__ != "Head":
             raise ConfigError("the last entry of an architecture must be Head")
-        return SpikingNetwork(self.spec, [self.entry(entry) for entry in table])
+        for entry in entries:
+            name = type(entry).__name__
+            if self.is_first and name not in ("Conv", "Linear"):
+                raise ConfigError(f"the first layer must be Conv or Linear, not {name}: it encodes the image")
+            self.modules += getattr(self, f"_{name.lower()}")(entry)
+        return SpikingNetwork(self.spec, self.modules)
 
-    def entry(self, entry):
-        if self.is_first and isinstance(entry, (Residual, Pool)):
-            raise ConfigError(
-                f"the first layer must be Conv or Linear, not {type(entry).__name__}: it encodes the image"
-            )
-        method = getattr(self, f"_{type(entry).__name__.lower()}", None)
-        if method is None:
-            raise ConfigError(f"unknown architecture entry {entry!r}")
-        return method(entry)
-
-    def _weight_bits(self, entry):
-        default = EDGE_WEIGHT_BITS if self.is_first else self.spec.weight_bits
+    def _weight_bits(self, entry) -> int:
+        default = self._edge_bits() if self.is_first else self.spec.weight_bits
         self.is_first = False
         return default if entry.weight_bits is None else entry.weight_bits
 
-    def _neuron(self, entry):
+    def _edge_bits(self) -> int:
+        return FLOAT_BITS if self.spec.weight_bits == FLOAT_BITS else EDGE_WEIGHT_BITS
+
+    def _neuron(self, entry) -> MultiBitLIF:
         spec = self.spec
         bits = spec.spike_bits if entry.spike_bits is None else entry.spike_bits
-        neuron = MultiBitLIF(bits, spec.num_steps, spec.leak_shift, spec.reset_mode, spec.surrogate)
-        self.bits, self.threshold = bits, neuron.threshold
+        neuron = MultiBitLIF(bits, self.num_steps, spec.leak_shift, spec.reset_mode, spec.surrogate)
+        self.s_max, self.threshold = neuron.s_max, neuron.threshold
         return neuron
 
-    def _conv(self, entry):
-        self._need_image(entry)
-        channels, height, width = self.shape
-        if channels % entry.groups or entry.channels % entry.groups:
-            raise ConfigError(
-                f"groups={entry.groups} must divide {channels} input and {entry.channels} output channels"
-            )
-        padding = entry.kernel // 2 if entry.padding is None else entry.padding
-        size = [(n + 2 * padding - entry.kernel) // entry.stride + 1 for n in (height, width)]
-        if min(size) < 1:
-            raise ConfigError(f"{entry} leaves no pixels of a {height}x{width} input")
+    def _conv(self, entry: Conv) -> list:
+        self._need_map(entry)
+        channels = self.shape[0]
+        self.shape = convolved(entry, self.shape)
         weight_bits = self._weight_bits(entry)
-        self.shape = (entry.channels, *size)
-        return layers.SpikingConv(
-            channels, entry.channels, entry.kernel, entry.stride, padding, entry.groups, weight_bits,
-            self._neuron(entry),
-        )  # fmt: skip
+        return [
+            layers.SpikingConv(
+                channels, entry.channels, entry.kernel, entry.stride, entry.border, entry.groups, weight_bits,
+                self._neuron(entry),
+            )
+        ]  # fmt: skip
 
-    def _linear(self, entry):
-        features = self._need_features(entry)
+    def _selfattention(self, entry: SelfAttention) -> list:
+        self._need_map(entry)
+        channels = self.shape[0]
+        if channels % entry.heads:
+            raise ConfigError(f"{entry.heads} heads must divide {channels} channels")
+        token = Conv(channels, 1, weight_bits=entry.weight_bits, spike_bits=entry.spike_bits)
+        before = self.s_max, self.threshold
+        projections = []
+        for _ in range(3):
+            self.s_max, self.threshold = before
+            projections += self._conv(token)
+        return [layers.SelfAttention(*projections, entry.heads, self._neuron(entry))]
+
+    def _linear(self, entry) -> list:
+        modules, features = self._flatten()
         weight_bits = self._weight_bits(entry)
         self.shape = (entry.features,)
-        return layers.SpikingLinear(features, entry.features, weight_bits, self._neuron(entry))
+        return [*modules, layers.SpikingLinear(features, entry.features, weight_bits, self._neuron(entry))]
 
-    def _pool(self, entry):
-        self._need_image(entry)
-        channels, height, width = self.shape
-        if height % entry.kernel or width % entry.kernel:
-            raise ConfigError(f"pool kernel {entry.kernel} must divide the {height}x{width} input")
-        self.shape = (channels, height // entry.kernel, width // entry.kernel)
+    def _pool(self, entry) -> list:
+        self._need_map(entry)
+        if entry.kind == "global":
+            pools = global_pools(*self.shape[1:], self.s_max)
+            return [module for pool in pools for module in self._pool(pool)]
+        if entry.padding and entry.kind != "max":
+            raise ConfigError(f"{entry}: only a maximum pool has a border")
+        shape = self.shape
+        self.shape = pooled(entry, shape)
         if entry.kind == "max":
-            return layers.MaxPool(entry.kernel)
+            return [layers.MaxPool(entry.kernel, entry.step, entry.padding)]
         window = entry.kernel**2
-        if entry.kind in ("avg", "sum") and window & (window - 1):
-            raise ConfigError(f"{entry.kind} pool needs a power-of-two window, not {window}")
+        if entry.kind not in ("avg", "sum"):
+            raise ConfigError(f"pool kind must be max, avg, sum or global, not {entry.kind!r}")
         if entry.kind == "avg":
-            return layers.AvgPool(entry.kernel, self.threshold)
-        if entry.kind == "sum":
-            self.bits += window.bit_length() - 1
-            if self.bits > MAX_CODE_BITS:
-                raise ConfigError(f"sum pool widens the codes to {self.bits} bits, the limit is {MAX_CODE_BITS}")
-            return layers.SumPool(entry.kernel)
-        raise ConfigError(f"pool kind must be max, avg or sum, not {entry.kind!r}")
+            if window & (window - 1):
+                raise ConfigError(f"an average needs a power-of-two window, not {window}")
+            return [layers.AvgPool(entry.kernel, entry.step, self.threshold)]
+        self._widen(window, entry)
+        return [layers.SumPool(entry.kernel, entry.step)]
 
-    def _residual(self, entry):
-        if entry.domain not in RESIDUAL_DOMAINS:
-            raise ConfigError(f"residual domain must be one of {RESIDUAL_DOMAINS}, not {entry.domain!r}")
-        if not entry.body or not all(isinstance(part, Conv) for part in entry.body):
-            raise ConfigError("a residual body is one or more Conv entries")
-        shape, bits, threshold = self.shape, self.bits, self.threshold
-        shortcut = None if entry.shortcut is None else self._conv(entry.shortcut)
-        skip = self.shape, self.bits, self.threshold
-        self.shape, self.bits, self.threshold = shape, bits, threshold
-        body = [self._conv(part) for part in entry.body]
-        if entry.domain == "iand" and (skip[1], self.bits) != (1, 1):
+    def _steps(self, entry) -> list:
+        before, after = self.num_steps, entry.num_steps
+        if after < 1 or max(before, after) % min(before, after):
+            raise ConfigError(f"{before} steps cannot become {after}: a multiple or a divisor is needed")
+        if after < before:
+            self._widen(before // after, entry)
+        self.num_steps = after
+        return [layers.Steps(before, after)]
+
+    def _widen(self, count: int, entry) -> None:
+        self.s_max *= count
+        if self.s_max > LARGEST_CODE:
+            raise ConfigError(f"{entry} makes codes up to {self.s_max}, the limit is {LARGEST_CODE}")
+
+    def _residual(self, entry) -> list:
+        domain = entry.domain or self.domain
+        if domain not in RESIDUAL_DOMAINS:
+            raise ConfigError(f"residual domain must be one of {RESIDUAL_DOMAINS}, not {domain!r}")
+        body_types = (Conv, SelfAttention)
+        if not entry.body or not all(isinstance(e, body_types) for e in entry.body) or type(entry.body[-1]) is not Conv:
+            raise ConfigError("a residual body is Conv and SelfAttention entries, a Conv at its end")
+        before = self.shape, self.s_max, self.threshold
+        self._need_map(entry)
+        beside = shortcut(entry, self.shape[0], domain)
+        side = None if beside is None else self._conv(beside)[0]
+        skip = self.shape, self.s_max, self.threshold
+        self.shape, self.s_max, self.threshold = before
+        body = [module for part in entry.body for module in getattr(self, f"_{type(part).__name__.lower()}")(part)]
+        self._check_residual(domain, *skip)
+        return [layers.Residual(body, side, domain, self.s_max * self.threshold)]
+
+    def _check_residual(self, domain: str, shape, s_max: int, threshold: float) -> None:
+        if domain == "iand" and (s_max, self.s_max) != (1, 1):
             raise ConfigError(
-                f"an iand residual joins 1-bit spikes; the shortcut has {skip[1]} bits, the body {self.bits}: "
+                f"an iand residual joins 1-bit spikes; the shortcut's codes reach {s_max}, the body's {self.s_max}: "
                 'use spike_bits 1 or the domain "spike"'
             )
-        if entry.domain != "current":
-            if skip[0] != self.shape or skip[2] != self.threshold:
-                raise ConfigError(
-                    f"a {entry.domain}-domain residual needs equal shape and threshold on both paths: "
-                    f"shortcut {skip[0]} at {skip[2]:g}, body {self.shape} at {self.threshold:g}; "
-                    f"give it a shortcut Conv"
-                )
-        elif not _can_match(skip[0], self.shape):
-            raise ConfigError(f"the shortcut {skip[0]} cannot be subsampled and zero-padded to {self.shape}")
-        return layers.Residual(body, shortcut, entry.domain, body[-1].neuron.s_max * self.threshold)
+        if domain == "current":
+            if not _can_match(shape, self.shape):
+                raise ConfigError(f"the shortcut {shape} cannot be subsampled and zero-padded to {self.shape}")
+        elif shape != self.shape or threshold != self.threshold:
+            raise ConfigError(
+                f"a {domain}-domain residual needs equal shape and threshold on both paths: shortcut {shape} at "
+                f"{threshold:g}, body {self.shape} at {self.threshold:g}; give it a shortcut Conv"
+            )
 
-    def _flatten(self, entry):
-        self.shape = (int(torch.tensor(self.shape).prod()),)
-        return nn.Flatten()
+    def _head(self, entry) -> list:
+        modules, features = self._flatten()
+        return [*modules, layers.Head(features, self.spec.num_classes, self._edge_bits(), self.num_steps)]
 
-    def _head(self, entry):
-        features = self._need_features(entry)
-        return layers.Head(features, self.spec.num_classes, EDGE_WEIGHT_BITS, self.spec.num_steps)
+    def _flatten(self) -> tuple[list, int]:
+        features = 1
+        for n in self.shape:
+            features *= n
+        return ([nn.Flatten()] if len(self.shape) == 3 else []), features
 
-    def _need_image(self, entry):
+    def _need_map(self, entry) -> None:
         if len(self.shape) != 3:
-            raise ConfigError(f"{type(entry).__name__} needs [C, H, W], but the table is flattened here")
-
-    def _need_features(self, entry):
-        if len(self.shape) != 1:
-            raise ConfigError(f"{type(entry).__name__} needs a Flatten before it")
-        return self.shape[0]
+            raise ConfigError(f"{type(entry).__name__} needs a map [C, H, W], but a Linear came before it")
 
 
 def _can_match(skip, shape):

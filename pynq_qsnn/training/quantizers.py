@@ -5,6 +5,7 @@ bits  integer values      scale of a channel
 4     -7..7               max|w| / 7
 2     -1, 0, 1 (ternary)  max|w|
 1     -1, 1               mean|w|
+16    not quantized: float weights, which cannot be exported; the start of low-bit runs
 """
 
 from brevitas.core.function_wrapper import TensorClampSte
@@ -13,7 +14,8 @@ from brevitas.quant import Int8WeightPerChannelFloat, SignedBinaryWeightPerTenso
 
 from ..errors import ConfigError
 
-WEIGHT_BITS = (1, 2, 4, 8)
+FLOAT_BITS = 16
+WEIGHT_BITS = (1, 2, 4, 8, FLOAT_BITS)
 
 
 class SignedBinaryWeightPerChannelMean(SignedBinaryWeightPerTensorConst):
@@ -31,9 +33,11 @@ class SignedBinaryWeightPerChannelMean(SignedBinaryWeightPerTensorConst):
 
 
 def weight_quantizer(weight_bits: int) -> dict:
-    """Keyword arguments for QuantConv2d / QuantLinear that select the quantizer; ConfigError outside 1, 2, 4, 8."""
+    """Keyword arguments for QuantConv2d / QuantLinear that select the quantizer; ConfigError outside WEIGHT_BITS."""
     if weight_bits not in WEIGHT_BITS:
         raise ConfigError(f"weight_bits must be one of {WEIGHT_BITS}, not {weight_bits}")
+    if weight_bits == FLOAT_BITS:
+        return {"weight_quant": None}
     if weight_bits == 1:
         return {"weight_quant": SignedBinaryWeightPerChannelMean}
     return {"weight_quant": Int8WeightPerChannelFloat, "weight_bit_width": weight_bits}

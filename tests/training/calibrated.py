@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from pynq_qsnn.training.models import Conv, Flatten, Head, Linear, NetworkSpec, Pool, Residual, build_model
+from pynq_qsnn.architectures import Conv, Head, Linear, Pool, Residual, parse
+from pynq_qsnn.training.models import NetworkSpec, build_model
 
 # Every kind of layer, both residual domains with and without shortcut, subsampling, zero-padding, groups, all pools.
 MIXED = (
@@ -14,14 +15,15 @@ MIXED = (
     Residual((Conv(16), Conv(16)), "spike", Conv(16)),
     Pool("avg"),
     Pool("sum"),
-    Flatten(),
     Linear(20),
     Head(),
 )
+# A small Spikformer: a padded pool, a residual of one layer, two blocks of attention and MLP.
+TRANSFORMER = parse("16 P3p1/2 R16n1 2xX16h4m2 G FC")
 
 
 def calibrated_model(weight_bits, spike_bits, num_steps, table=None, seed=0, **neuron):
-    """SpikingNetwork on [1, 8, 8] images in evaluation mode; table None is digits_small."""
+    """SpikingNetwork on [1, 8, 8] images in evaluation mode; table None is digits_small's entries."""
     torch.manual_seed(seed)
     model = build_model(NetworkSpec("digits_small", (1, 8, 8), 10, weight_bits, spike_bits, num_steps, **neuron), table)
     model.train()

@@ -10,16 +10,17 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("brevitas")
 
-from calibrated import MIXED, calibrated_model, random_images  # noqa: E402
+from calibrated import MIXED, TRANSFORMER, calibrated_model, random_images  # noqa: E402
 
+from pynq_qsnn.architectures import Conv, Head, Pool, Residual, parse  # noqa: E402
 from pynq_qsnn.errors import ConfigError, NetworkError  # noqa: E402
 from pynq_qsnn.network import Network  # noqa: E402
 from pynq_qsnn.reference import Reference  # noqa: E402
+from pynq_qsnn.runtime.simulator import Simulator  # noqa: E402
 from pynq_qsnn.training import check, export  # noqa: E402
 from pynq_qsnn.training.check import IntegerForward  # noqa: E402
 from pynq_qsnn.training.export import export_network, logit_fraction_bits  # noqa: E402
 from pynq_qsnn.training.fixed_point import to_bias, to_multiplier  # noqa: E402
-from pynq_qsnn.training.models import Conv, Flatten, Head, Pool, Residual  # noqa: E402
 
 
 def assert_equal_traces(model, network, frames):
@@ -88,11 +89,45 @@ def test_structure_of_the_mixed_network():
     assert [layers[f"pool{i}"].kind for i in (1, 2)] == ["average", "sum"]
 
 
+@pytest.mark.parametrize("weight_bits", [1, 4])
+@pytest.mark.parametrize("spike_bits, num_steps", [(1, 4), (2, 2), (4, 1)])
+def test_attention_equals_the_independent_forward(weight_bits, spike_bits, num_steps):
+    model = calibrated_model(weight_bits, spike_bits, num_steps, TRANSFORMER)
+    network, frames = export_network(model), random_images(20)
+    attention = next(layer for layer in network.layers if layer.name == "attention1")
+    assert (attention.source, attention.key, attention.value, attention.heads) == ("query1", "key1", "value1", 4)
+    trains = assert_equal_traces(model, network, frames)
+    assert all(train.any() for train in trains.values()), "a silent layer compares nothing"
+    assert_equal_simulator(network, frames)
+    expected = model(torch.from_numpy(frames).float() / 255).detach().numpy()
+    scores = trains["head"] * network.head.logit_scale
+    assert np.median(np.abs(scores - expected).max(axis=1)) < 1e-3
+
+
+@pytest.mark.parametrize("layers", ["8 6w4s2 T1 5w1s4 T2 4v A2 FC", "8s2 T1 8s4 R8s4 T4 A2 FC", "6 T8 6 T2 6 S2 FC"])
+def test_other_bits_and_steps_in_each_layer(layers):
+    model = calibrated_model(8, 1, 4, parse(layers))
+    network, frames = export_network(model), random_images(20)
+    assert len({network.tensors[layer.name].num_steps for layer in network.layers}) >= 2
+    assert_equal_traces(model, network, frames)
+    assert_equal_simulator(network, frames)
+
+
+def assert_equal_simulator(network, frames):
+    expected, found = Reference().load(network).trace(frames), Simulator().load(network).trace(frames)
+    assert all(np.array_equal(expected[layer.name], found[layer.name]) for layer in network.layers)
+
+
+def test_float_weights_have_no_integer_form():
+    with pytest.raises(ConfigError, match="weights are float .* --weight-bits"):
+        export_network(calibrated_model(16, 4, 1))
+
+
 @pytest.mark.parametrize("num_steps", [1, 4])
 def test_inverted_residuals(num_steps):
     """SEW IAND with and without a shortcut layer."""
     body = (Conv(8), Conv(8))
-    table = (Conv(8), Residual(body, "iand"), Residual(body, "iand", Conv(8, kernel=1)), Pool("max"), Flatten(), Head())
+    table = (Conv(8), Residual(body, "iand"), Residual(body, "iand", Conv(8, kernel=1)), Pool("max"), Head())
     model = calibrated_model(8, 1, num_steps, table)
     network = export_network(model)
     assert [layer.skip.domain for layer in network.layers if getattr(layer, "skip", None)] == ["iand", "iand"]
