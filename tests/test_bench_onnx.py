@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from random_networks import Limits, random_frames, random_network
+from random_networks import HOST_ONLY, Limits, random_frames, random_network
 
 from pynq_qsnn.errors import ConfigError, FrameError, ModelFileError, QsnnError
 from pynq_qsnn.network import Conv2d, Flatten, Head, Linear, Network, Skip, TensorType
@@ -28,6 +28,22 @@ def test_random_networks_are_exact(seed):
     rng = np.random.default_rng(seed)
     for _ in range(16):
         network = random_network(rng)
+        assert_exact(network, random_frames(rng, network, 3))
+
+
+HOST_ONLY_FAMILIES = {
+    "any": Limits(**HOST_ONLY),
+    "attention, bytes": Limits(attentions=0.7, spike_bits=(8,), max_layers=3, extremes=0.5),
+    "steps": Limits(**{**HOST_ONLY, "steps": 0.6}, spike_bits=(1, 2), max_steps=12),
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("family", HOST_ONLY_FAMILIES)
+def test_networks_that_only_the_host_runs_are_exact(family, seed):
+    rng = np.random.default_rng([seed, *family.encode()])
+    for _ in range(10):
+        network = random_network(rng, HOST_ONLY_FAMILIES[family])
         assert_exact(network, random_frames(rng, network, 3))
 
 

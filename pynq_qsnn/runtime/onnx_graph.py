@@ -4,7 +4,8 @@ Sums are ``ConvInteger`` and ``MatMulInteger``. Their weights are stored as uint
 processor, where int8 weights against uint8 codes may saturate 16-bit pair sums on x86 without VNNI, and four to seven
 times as fast in ONNX Runtime 1.31. ONNX has no arithmetic shift of signed integers, so scale and neuron are computed in
 float64. That is exact, not approximate: every value is an integer, or one divided by a power of two, of less than 53
-bits. int32 saturation is left out where the largest possible value does not reach it.
+bits. int32 saturation is left out where the largest possible value does not reach it. Attention has no constant operand
+that integer operators could take: its products are float32 ``MatMul`` where no sum leaves 24 bits, else float64.
 
 Every network that :mod:`pynq_qsnn.network` admits can be expressed. The steps are folded into the batch, step by step,
 and only the neurons are unrolled, so each weight appears once whatever T is.
@@ -15,13 +16,15 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import ToolMissing
-from ..network import INPUT, Conv2d, Flatten, Head, Network, Pool, Skip
+from ..network import INPUT, WEIGHTED, Attention, Conv2d, Flatten, Head, Network, Pool, Skip, Steps, sources
 from ..neuron import FRACTION_BITS, INT32_MAX, INT32_MIN, THRESHOLD, Affine, Neuron
 
 FRAMES, LOGITS = "frames", "logits"
 OPSET, IR_VERSION = 18, 9  # 18: Split by a number of parts. Read by ONNX Runtime from 1.15 on
 WEIGHT_ZERO_POINT = 128
 STEP_SCALE = 1.0 / THRESHOLD
+EXACT_FLOAT32, EXACT_FLOAT64 = 1 << 24, 1 << 53  # every integer up to them is one
+LOW_BITS = 22  # of a sum whose product with the multiplier would leave float64: half of what an attention's sum has
 
 
 def onnx_model(network: Network):
@@ -43,7 +46,6 @@ class _Graph:
         self._nodes: list = []
         self._constants: dict[tuple, object] = {}  # (dtype, shape, bytes) -> TensorProto
         self._names: dict[str, str] = {}  # network's tensor -> name in the graph
-        self._steps = {INPUT: network.input.num_steps}
         self._add_input()
         for layer in network.layers:
             self._add(layer)
@@ -105,17 +107,21 @@ class _Graph:
         self._names[INPUT] = name
 
     def _add(self, layer) -> None:
-        source, steps = self._names[layer.source], self._steps[layer.source]
+        source = self._names[layer.source]
         if isinstance(layer, Head):
-            self._add_head(layer, source, steps)
+            self._add_head(layer, source)
             return
         if isinstance(layer, Flatten):
             result = self._reshape(source, -1, self._network.tensors[layer.name].shape[0], 1, 1)
         elif isinstance(layer, Pool):
             result = self._pool(layer, source)
+        elif isinstance(layer, Steps):
+            result = self._change_steps(layer, source)
+        elif isinstance(layer, Attention):
+            result = self._fire(layer, self._attend(layer))
         else:
-            result, steps = self._fire(layer, self._sums(layer, source), steps), self._network.num_steps
-        self._names[layer.name], self._steps[layer.name] = result, steps
+            result = self._fire(layer, self._sums(layer, source))
+        self._names[layer.name] = result
 
     def _sums(self, layer, source: str) -> str:
         """float64 [steps * N, Co, Ho, Wo] of exact sums."""
@@ -129,14 +135,35 @@ class _Graph:
         sums = self._node("MatMulInteger", rows, self._constant(weight.T, np.uint8), *zero_points)
         return self._cast(self._reshape(sums, -1, len(layer.weight), 1, 1), "DOUBLE")
 
+    def _attend(self, layer: Attention) -> str:
+        """float64 [steps * N, C, H, W] of exact sums, head by head: V (K^T Q) or (V K^T) Q, whichever is less work."""
+        channels, *size = self._network.tensors[layer.source].shape
+        split = (-1, layer.heads, channels // layer.heads, size[0] * size[1])  # [., heads, channels of a head, tokens]
+        kind = "FLOAT" if self._largest_sums(layer).max() <= EXACT_FLOAT32 else "DOUBLE"
+        query, key, value = (self._cast(self._reshape(self._names[name], *split), kind) for name in sources(layer))
+        turned_key = self._node("Transpose", key, perm=[0, 1, 3, 2])
+        if split[3] <= split[2]:
+            sums = self._node("MatMul", value, self._node("MatMul", turned_key, query))
+        else:
+            sums = self._node("MatMul", self._node("MatMul", value, turned_key), query)
+        return self._cast(self._reshape(sums, -1, channels, *size), "DOUBLE")
+
+    def _largest_sums(self, layer) -> np.ndarray:
+        """int64 [C]: magnitudes that a layer's sums do not exceed."""
+        tensors = self._network.tensors
+        if isinstance(layer, WEIGHTED):
+            weight = np.abs(layer.weight.astype(np.int64)).reshape(len(layer.weight), -1)
+            return weight.sum(axis=1) * tensors[layer.source].s_max
+        channels, height, width = tensors[layer.source].shape
+        codes = [tensors[name].s_max for name in sources(layer)]
+        return np.full(channels, channels // layer.heads * height * width * np.prod(codes, dtype=np.int64))
+
     def _current(self, layer, sums: str, affine: Affine) -> tuple[str, float]:
         """Current of ``sums`` and the largest magnitude that it can have."""
-        s_max = self._network.tensors[layer.source].s_max
-        weight = layer.weight.reshape(len(layer.weight), -1)
-        largest = (
-            np.abs(weight.astype(np.int64)).sum(axis=1) * s_max * np.abs(affine.multiplier) * 0.5**affine.shift + 1
-        )
-        current = self._round_shift(sums, affine.multiplier, affine.shift)
+        products = self._largest_sums(layer) * np.abs(affine.multiplier)
+        largest = products * 0.5**affine.shift + 1
+        round_shift = self._round_shift if products.max() <= EXACT_FLOAT64 // 2 else self._round_shift_of_long
+        current = round_shift(sums, affine.multiplier, affine.shift)
         if largest.max() > INT32_MAX:
             current, largest = self._saturate(current), np.minimum(largest, -INT32_MIN)
         if np.any(affine.bias):
@@ -148,15 +175,32 @@ class _Graph:
         scaled = self._node("Mul", values, self._channels(multiplier * 0.5**shift))
         return self._node("Floor", self._node("Add", scaled, self._channels(np.where(shift > 0, 0.5, 0.0))))
 
-    def _fire(self, layer, sums: str, steps: int) -> str:
+    def _round_shift_of_long(self, values: str, multiplier: np.ndarray, shift: np.ndarray) -> str:
+        """The same where the product takes up to 62 bits: of the high and the low part of ``values`` in turn.
+
+        With k = min(shift, LOW_BITS) it is floor((high * multiplier * 2**(LOW_BITS - k) + floor((low * multiplier +
+        half) / 2**k)) / 2**(shift - k)). Only the sum of both parts may round, far beyond int32, where currents end.
+        """
+        high = self._node("Floor", self._node("Mul", values, self._real(0.5**LOW_BITS)))
+        low = self._node("Sub", values, self._node("Mul", high, self._real(1 << LOW_BITS)))
+        first = np.minimum(shift, LOW_BITS)
+        half = np.where(shift > 0, 2.0 ** (shift - 1), 0.0)
+        low = self._node("Add", self._node("Mul", low, self._channels(multiplier)), self._channels(half))
+        low = self._node("Floor", self._node("Mul", low, self._channels(0.5**first)))
+        high = self._node("Mul", high, self._channels(multiplier * 2.0 ** (LOW_BITS - first)))
+        total = self._node("Mul", self._node("Add", high, low), self._channels(0.5 ** (shift - first)))
+        return self._node("Floor", total)
+
+    def _fire(self, layer, sums: str) -> str:
         """Codes uint8 [T * N, C, H, W]."""
-        neuron, total = layer.neuron, self._network.num_steps
+        neuron = layer.neuron
         skip: Skip | None = getattr(layer, "skip", None)
         current, largest = self._current(layer, sums, neuron.affine)
-        currents = self._in_steps(current, steps)
+        currents = self._in_steps(current, layer.source, layer.name)
         if skip is not None and skip.domain == "current":
             extra, largest_extra = self._skip_current(skip, len(layer.weight))
-            currents = [self._node("Add", *pair) for pair in zip(currents, self._in_steps(extra, total))]
+            extras = self._in_steps(extra, skip.source, layer.name)
+            currents = [self._node("Add", *pair) for pair in zip(currents, extras)]
             largest += largest_extra
         spikes = self._join(self._integrate(currents, neuron, largest))
         if skip is None or skip.domain == "current":
@@ -168,12 +212,11 @@ class _Graph:
             joined = self._node("Mul", self._node("Sub", self._real(1), spikes), residual)
         return self._cast(joined, "UINT8")
 
-    def _in_steps(self, name: str, steps: int) -> list[str]:
-        """One tensor a step; a static image's is the same one T times."""
-        total = self._network.num_steps
-        if steps == 1:
-            return [name] * total
-        return self._split("Split", name, parts=total, num_outputs=total, axis=0)
+    def _in_steps(self, values: str, source: str, output: str) -> list[str]:
+        """``values`` of the network's tensor ``source``, a name for each step of ``output``: a step may be repeated."""
+        before, after = (self._network.tensors[name].num_steps for name in (source, output))
+        parts = [values] if before == 1 else self._split("Split", values, parts=before, num_outputs=before, axis=0)
+        return [part for part in parts for _ in range(after // before)]
 
     def _join(self, names: list[str]) -> str:
         return names[0] if len(names) == 1 else self._node("Concat", *names, axis=0)
@@ -223,7 +266,7 @@ class _Graph:
     def _pool(self, layer: Pool, source: str) -> str:
         geometry = {"kernel_shape": [layer.kernel] * 2, "strides": [layer.stride] * 2}
         if layer.kind == "maximum":
-            return self._node("MaxPool", source, **geometry)
+            return self._node("MaxPool", source, pads=[layer.padding] * 4, **geometry)
         channels = self._network.tensors[layer.source].shape[0]
         ones = self._constant(np.ones((channels, 1, layer.kernel, layer.kernel)), np.uint8)
         sums = self._cast(self._node("ConvInteger", source, ones, group=channels, **geometry), "DOUBLE")
@@ -233,12 +276,21 @@ class _Graph:
             sums = self._node("Floor", self._node("Mul", sums, self._real(1 / count)))
         return self._cast(sums, "UINT8")
 
-    def _add_head(self, layer: Head, source: str, steps: int) -> None:
+    def _change_steps(self, layer: Steps, source: str) -> str:
+        before, after = self._network.tensors[layer.source].num_steps, layer.num_steps
+        if after >= before:
+            return self._join(self._in_steps(source, layer.source, layer.name))
+        shape = self._network.tensors[layer.source].shape
+        neighbours = self._cast(self._reshape(source, after, before // after, -1, *shape), "INT32")
+        sums = self._node("ReduceSum", neighbours, self._constant([1], np.int64), keepdims=0)
+        return self._cast(self._reshape(sums, -1, *shape), "UINT8")
+
+    def _add_head(self, layer: Head, source: str) -> None:
         current, _ = self._current(layer, self._sums(layer, source), layer.affine)
-        total = self._network.num_steps
-        if steps == 1:
-            logits = self._node("Mul", current, self._real(total))
+        before, after = (self._network.tensors[name].num_steps for name in (layer.source, layer.name))
+        if before == 1:
+            logits = self._node("Mul", current, self._real(after))
         else:
-            logits = self._node("Sum", *self._in_steps(current, steps))
+            logits = self._node("Sum", *self._in_steps(current, layer.source, layer.name))
         rows = self._cast(self._reshape(logits, -1, len(layer.weight)), "INT32")
         self._nodes.append(self._onnx.helper.make_node("Identity", [rows], [LOGITS]))
