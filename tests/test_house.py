@@ -62,7 +62,8 @@ MAY_IMPORT = {
     "progress": (),
     "resources": ("hwspec", "paths"),
     "reference": (*FOUNDATION, "network", "neuron", "packing"),
-    "benchmark_networks": (*FOUNDATION, "network", "neuron", "runtime.simulator"),
+    "architectures": ("errors",),
+    "benchmark_networks": (*FOUNDATION, "architectures", "network", "neuron", "runtime.simulator"),
     "compiler": (*FOUNDATION, "network", "neuron", "packing", "prediction", "program"),
     "paper": (*FOUNDATION, "benchmark_networks", "compiler", "program", "runtime.csim", "runtime.cycles"),
     "data": ("errors", "files", "progress"),
@@ -72,7 +73,7 @@ MAY_IMPORT = {
     "runtime.remote": (*EXECUTABLE, "emulator"),  # where an emulated one tells its time
     "boards": (*EXECUTABLE, "runtime", "emulator"),
     "emulator": (*FOUNDATION, "runtime.csim"),
-    "training": (*FOUNDATION, "container", "neuron", "network", "reference", "data", *NATIVE, ""),
+    "training": (*FOUNDATION, "architectures", "container", "neuron", "network", "reference", "data", *NATIVE, ""),
     "training.check": ("errors",),  # independent of neuron and network, or it would check nothing
 }
 FREE = ("cli", "commands", "doctor")  # the user's entry points bring everything together

@@ -128,6 +128,7 @@ def network_spec(config: TrainConfig, dataset) -> NetworkSpec:
         leak_shift=config.leak_shift,
         reset_mode=config.reset_mode,
         surrogate=config.surrogate,
+        residual=config.residual,
     )
 
 

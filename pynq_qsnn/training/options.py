@@ -5,10 +5,10 @@ import dataclasses
 import shlex
 from dataclasses import dataclass
 
+from ..architectures import architecture
 from ..data import DATASET_METAVAR, dataset_name
 from ..errors import ConfigError
 
-MODEL_NAMES = ("digits_small", "cifar_small", "cifar_resnet_small")
 WEIGHT_BITS = (1, 2, 4, 8, 16)
 SPIKE_BITS = (1, 2, 4, 8)
 PRECISIONS = ("fp32", "bf16")
@@ -24,6 +24,7 @@ DEVICES = ("auto", "cpu", "cuda")
 class TrainConfig:
     """One training run. Results depend on nothing else (but the processes, their threads and the device's rounding).
 
+    model: a name of pynq_qsnn.architectures.NAMES, or a layer list of :mod:`pynq_qsnn.architectures.language`.
     output_dir gets config.json, metrics.csv and result.json; checkpoint_dir (default: output_dir) the checkpoints.
     weight_bits 16: float weights, the start that low-bit runs share by init_from.
     init_from: a checkpoint of the same topology, of any bit allocation, whose weights start this run.
@@ -80,7 +81,7 @@ class TrainConfig:
             need(value in known, f"{name} must be one of {', '.join(map(str, known))}, not {value!r}")
 
         dataset_name(self.dataset)
-        one_of("model", MODEL_NAMES)
+        architecture(self.model)
         one_of("weight_bits", WEIGHT_BITS)
         one_of("spike_bits", SPIKE_BITS)
         one_of("reset_mode", RESET_MODES)
@@ -139,7 +140,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--auto-augment", "TrivialAugment or RandAugment, by kornia", choices=AUTO_AUGMENTS)
     add("--mixup", "mix pairs of images, shares of a Beta(ALPHA, ALPHA); 0 is off", type=float, metavar="ALPHA")
     _, add = group("network")
-    add("--model", "architecture", choices=MODEL_NAMES)
+    add("--model", "architecture, or a layer list such as '32 P 64 FC'", metavar="NAME")
     add("--weight-bits", "bits of a weight (first and last layer keep 8); 16 is float", type=int, choices=WEIGHT_BITS)
     add("--spike-bits", "bits of a spike", type=int, choices=SPIKE_BITS)
     add("--num-steps", "time steps", type=int, metavar="T")
