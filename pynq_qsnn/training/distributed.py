@@ -67,18 +67,22 @@ class Processes:
 def join(device: str):
     """Processes of this run, while the block lasts; torchrun's environment says how many. device: auto | cpu | cuda.
 
-    Raises ConfigError where CUDA is asked for and absent.
+    A block within a block has the same processes: torch joins them once. Raises ConfigError where CUDA is asked for and
+    absent.
     """
     count, local_rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
     chosen = _device(device, local_rank)
     if count == 1:
         yield Processes(0, 1, chosen)
         return
-    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    outermost = not distributed.is_initialized()
+    if outermost:
+        distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield Processes(distributed.get_rank(), count, chosen)
     finally:
-        distributed.destroy_process_group()
+        if outermost:
+            distributed.destroy_process_group()
 
 
 def _device(name: str, local_rank: int) -> torch.device:

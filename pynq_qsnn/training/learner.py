@@ -40,6 +40,10 @@ class Learner:
         if self.average is not None:
             self.average.update_parameters(self.model)
 
+    def is_finite(self) -> bool:
+        """Whether all weights are numbers: a step of infinite gradients leaves some that are not."""
+        return all(parameter.isfinite().all() for parameter in self.model.parameters())
+
     def tensors(self) -> dict:
         """Everything that the next step depends on, by the names of a checkpoint."""
         optimizer = checkpoint.optimizer_tensors(self.optimizer, self._names())

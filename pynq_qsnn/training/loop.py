@@ -221,11 +221,14 @@ def _train_epoch(learner, dataset, config, progress, processes, save):
         sums[0] += loss.detach() * len(expected)
         sums[1] += (_mean_logits(logits).argmax(1) == expected).sum()
         sums[2] += len(expected)
+        ended = step + 1 == len(batches)
         saving = config.checkpoint_every and (step + 1) % config.checkpoint_every == 0
-        if step % CHECK_STEPS == 0 or saving or step + 1 == len(batches):
+        if step % CHECK_STEPS == 0 or saving or ended:
             loss_sum, hits, seen = sums.tolist()
-            if not math.isfinite(loss_sum):
-                raise ConfigError(f"the loss is {loss_sum} in epoch {epoch + 1}; lower learning_rate ({rate:g})")
+            if not math.isfinite(loss_sum) or ((saving or ended) and not learner.is_finite()):
+                raise ConfigError(
+                    f"a loss or weight of epoch {epoch + 1} is not finite; lower learning_rate ({rate:g})"
+                )
             bar.set_postfix(loss=f"{loss_sum / seen:.3f}", accuracy=f"{hits / seen:.3f}", refresh=False)
         if saving:
             progress.steps, progress.sums = step + 1, tuple(processes.sum(sums).tolist())
