@@ -152,10 +152,12 @@ def firing_rates(network: Network, trains: dict[str, np.ndarray]) -> dict[str, n
 class LayerCost:
     """Counts of one layer, or of one product of an attention, for one frame; see the module for what is counted.
 
+    layer: its name in the network.  name: the same, with QK or V behind it for a product of an attention.
     macs: products of one step.  num_steps: T of its sums.  weight_bits: None for a layer that multiplies nothing.
     constants: per-channel numbers.  image: reads the static image.  activity: of the codes that enter, where measured.
     """
 
+    layer: str
     name: str
     kind: str
     macs: int
@@ -385,6 +387,7 @@ def count(network: Network, activity: dict[str, Activity] | None = None) -> Netw
         for source, counts in _attention(layer, types) if isinstance(layer, Attention) else [_layer(layer, types)]:
             rows.append(
                 LayerCost(
+                    layer=layer.name,
                     num_steps=types[source].num_steps,
                     input_bits=types[source].bits,
                     image=source in static,

@@ -1,21 +1,35 @@
-"""show what a model or program file holds: layers, bit budgets, cycles, card
+"""show what a model or program file holds and costs: layers, bit budgets, S-ACE, memory, cycles, card
 
-The cycles are the compiler's closed-form prediction for one frame; --cycles sets the event simulation of the kernel
-beside it, layer by layer. No board has confirmed either.
+--rates runs frames on the fast simulator for what depends on spikes: firing rates, SOPs, NS-ACE. Energies are
+estimates. The cycles are the compiler's closed-form prediction for one frame; --cycles sets the event simulation of
+the kernel beside it, layer by layer. No board has confirmed either.
 
 examples:
   pynq-qsnn info digits.qsnn
   pynq-qsnn info digits.qprog --json info.json
+  pynq-qsnn info digits.qsnn --rates --frames 200
   pynq-qsnn info cifar10_w8s1t4.qsnn --cycles --batch 4
 """
 
 import numpy as np
 
-from ..errors import ConfigError, SpecMismatch
+from ..errors import CapacityError, ConfigError, SpecMismatch
 from ..hwspec import HardwareConfig, load_config
-from ..network import WEIGHTED, Network
+from ..metrics import Activity, measure_frames
+from ..network import Network
 from ..program import Program
-from .common import add_json_argument, count, format_table, open_program, write_json
+from .common import (
+    add_frame_arguments,
+    add_json_argument,
+    count,
+    format_table,
+    open_network,
+    open_program,
+    progress,
+    test_frames,
+    write_json,
+)
+from .info_costs import print_costs
 
 EXPLANATIONS = {
     "integrate": "the integration unit binds; its first and last tile overlap less with the array than the form says",
@@ -31,52 +45,51 @@ def add_arguments(parser):
     parser.add_argument("--config", help="config.json of the overlay (default: the KV260's)")
     parser.add_argument("--cycles", action="store_true", help="closed form beside the event simulation of the kernel")
     parser.add_argument("--batch", type=count, default=1, help="frames of the simulated call (default: %(default)s)")
+    parser.add_argument("--rates", action="store_true", help="measure firing rates: SOPs, NS-ACE, more of the energy")
+    add_frame_arguments(parser, 200)
     add_json_argument(parser)
 
 
 def run(args):
     if args.batch > 1 and not args.cycles:
         raise ConfigError("--batch says how many frames --cycles simulates; add --cycles")
+    if (args.input or args.dataset) and not args.rates:
+        raise ConfigError("--input and --dataset choose the frames of --rates; add --rates")
     config = load_config(args.config)
-    program = open_program(args.model, args.config)
-    if program.fingerprint != config.fingerprint:
+    network = open_network(args.model)
+    try:
+        program, refused = open_program(args.model, args.config), None
+    except CapacityError as refusal:
+        program, refused = None, str(refusal)
+    if program and program.fingerprint != config.fingerprint:
         remedy = "Give --config the config.json that it was compiled for, or compile the model again."
         raise SpecMismatch(f"{args.model}, overlay {config.name}", config.fingerprint, program.fingerprint, remedy)
-    layers = layer_rows(program.network)
-    columns = {
-        "layer": "layer",
-        "kind": "kind",
-        "shape": "output C x H x W",
-        "weight_bits": "weight bits",
-        "spike_bits": "spike bits",
-        "num_steps": "T",
-        "bit_budget": "bit budget",
-        "weights": "weights",
-    }
-    print(f"{program.network.name}: input {program.network.input.shape}, T = {program.network.num_steps}\n")
-    print(format_table(layers, columns) + "\n")
-    steps = print_cycles(program, config, args.batch) if args.cycles else print_program(program, config)
-    if program.network.card:
+    activity, frames = measure(args, network) if args.rates else (None, 0)
+    print(f"{network.name}: input {network.input.shape}, T = {network.num_steps}\n")
+    costs = print_costs(network, activity)
+    if frames:
+        print(f"rates: share of non-zero codes over {frames} frames (measured (host))")
+    print()
+    if program is None:
+        steps = None
+        print(f"not compiled for overlay {config.name}: {refused}")
+    else:
+        steps = print_cycles(program, config, args.batch) if args.cycles else print_program(program, config)
+    if network.card:
         print("\nmodel card")
-        for key, value in program.network.card.items():
+        for key, value in network.card.items():
             print(f"  {key}: {value}")
-    write_json(args.json, {"layers": layers, "instructions": steps, "card": program.network.card})
+    content = {**costs, "rate_frames": frames, "instructions": steps, "refused": refused, "card": network.card}
+    write_json(args.json, content)
 
 
-def layer_rows(network: Network) -> list[dict]:
-    """One row a layer. Bit budget (Eq. 4) = T x weight bits x bits of the spikes that the layer emits."""
-    rows = []
-    for layer in network.layers:
-        tensor = network.tensors[layer.name]
-        row = {"layer": layer.name, "kind": type(layer).__name__, "shape": " x ".join(map(str, tensor.shape))}
-        if isinstance(layer, WEIGHTED):
-            row.update(weight_bits=layer.weight_bits, num_steps=network.num_steps, weights=int(layer.weight.size))
-            if hasattr(layer, "spike_bits"):
-                row.update(
-                    spike_bits=layer.spike_bits, bit_budget=network.num_steps * layer.weight_bits * layer.spike_bits
-                )
-        rows.append(row)
-    return rows
+def measure(args, network: Network) -> tuple[dict[str, Activity], int]:
+    """Activity of every tensor over the chosen frames, by the fast simulator; and how many frames."""
+    from ..runtime.simulator import Simulator
+
+    frames, _ = test_frames(args, network)
+    executor = Simulator().load(network)
+    return measure_frames(executor, frames, lambda batches: progress(batches, len(batches), "batch")), len(frames)
 
 
 def memory_use(program: Program, config: HardwareConfig) -> dict:
