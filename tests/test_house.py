@@ -41,6 +41,7 @@ PYNQ_MODULES = ("emulator", "boards.session", *(f"runtime.{name}" for name in (*
 # Package-internal imports that docs/architecture.md allows, lazy ones inside functions included. A name allows its
 # submodules; the longest matching key decides; a module may always import its own subpackage.
 FOUNDATION = ("errors", "paths", "files", "progress", "hwspec", "kv260")
+NUMBERS = ("neuron", "fixed_point", "network")
 EXECUTABLE = (*FOUNDATION, "container", "neuron", "network", "packing", "program", "reference")
 NATIVE = ("runtime.simulator", "runtime.native_build")
 MAY_IMPORT = {
@@ -57,6 +58,7 @@ MAY_IMPORT = {
     "packing": (*FOUNDATION, "network"),
     "program": (*FOUNDATION, "container", "network", "packing"),
     "prediction": ("hwspec",),
+    "fixed_point": ("errors", "hwspec", "neuron"),
     "metrics": ("errors", "hwspec", "network"),
     "plots": (),
     "progress": (),
@@ -73,7 +75,7 @@ MAY_IMPORT = {
     "runtime.remote": (*EXECUTABLE, "emulator"),  # where an emulated one tells its time
     "boards": (*EXECUTABLE, "runtime", "emulator"),
     "emulator": (*FOUNDATION, "runtime.csim"),
-    "training": (*FOUNDATION, "architectures", "container", "neuron", "network", "reference", "data", *NATIVE, ""),
+    "training": (*FOUNDATION, "architectures", *NUMBERS, "container", "reference", "data", *NATIVE, ""),
     "training.check": ("errors",),  # independent of neuron and network, or it would check nothing
 }
 FREE = ("cli", "commands", "doctor")  # the user's entry points bring everything together

@@ -18,19 +18,18 @@ import torch
 
 from ..data import load_dataset
 from ..errors import ConfigError, NetworkError, ToolMissing
+from ..fixed_point import code_bits, logit_affine, to_bias, to_multiplier
 from ..network import INPUT, Attention, Conv2d, Flatten, Linear, Network, Pool, Skip, Steps, TensorType
 from ..network import Head as IntegerHead
-from ..neuron import INT32_MAX, THRESHOLD, Affine, Neuron
+from ..neuron import THRESHOLD, Affine, Neuron
 from ..reference import Reference
 from . import layers
 from .card import model_card
 from .evaluate import evaluate
-from .fixed_point import to_bias, to_multiplier
 from .loop import find_checkpoint, load_model
 from .quantizers import FLOAT_BITS
 
 PIXEL_SCALE = 1 / 255  # training divides the 8-bit pixels by 255
-LOGIT_FRACTION_BITS = 16  # resolution of the logits; fewer where they would leave int32
 CHECKED_FRAMES = 100  # an export ends with this many frames through the independent int64 forward
 POOL_KINDS = {layers.MaxPool: "maximum", layers.SumPool: "sum", layers.AvgPool: "average"}
 
@@ -142,7 +141,7 @@ class _Exporter:
         neuron = spiking_neuron(module, weight_scale * wire.scale, name)
         kernel, stride, padding = conv.kernel_size[0], conv.stride[0], conv.padding[0]
         layer = Conv2d(
-            name, wire.name, weight, module.weight_bits, neuron, _code_bits(neuron.s_max), stride, padding, conv.groups
+            name, wire.name, weight, module.weight_bits, neuron, code_bits(neuron.s_max), stride, padding, conv.groups
         )
         rows = (wire.rows + 2 * padding - kernel) // stride + 1
         return self._append(layer, _Wire(name, module.neuron.threshold, neuron.s_max, rows))
@@ -151,7 +150,7 @@ class _Exporter:
         name = self._name("linear")
         weight, weight_scale = integer_weight(module.linear)
         neuron = spiking_neuron(module, weight_scale * wire.scale, name)
-        layer = Linear(name, wire.name, weight, module.weight_bits, neuron, _code_bits(neuron.s_max))
+        layer = Linear(name, wire.name, weight, module.weight_bits, neuron, code_bits(neuron.s_max))
         return self._append(layer, _Wire(name, module.neuron.threshold, neuron.s_max, 1))
 
     def _attention(self, module, wire: _Wire) -> _Wire:
@@ -162,7 +161,7 @@ class _Exporter:
         name = self._name("attention")
         scale = np.full(module.norm.num_features, query.scale * key.scale * value.scale)
         neuron = spiking_neuron(module, scale, name)
-        layer = Attention(name, query.name, key.name, value.name, module.heads, neuron, _code_bits(neuron.s_max))
+        layer = Attention(name, query.name, key.name, value.name, module.heads, neuron, code_bits(neuron.s_max))
         return self._append(layer, replace(query, scale=module.neuron.threshold, s_max=neuron.s_max))
 
     def _steps(self, module, wire: _Wire) -> _Wire:
@@ -202,14 +201,9 @@ class _Exporter:
         return self._append(layer, replace(wire, s_max=s_max, rows=rows))
 
     def _head(self, module, wire: _Wire) -> _Wire:
-        """Integer logits in units of 2**-bits: float score = mean over t of (acc * scale + bias)."""
         weight, weight_scale = integer_weight(module.linear)
         scale, bias = weight_scale * wire.scale, _float64(module.bias)
-        largest_sum = np.abs(weight.astype(np.int64)).sum(axis=1) * wire.s_max
-        bits = logit_fraction_bits(largest_sum * scale + np.abs(bias), module.num_steps)
-        multiplier, shift = to_multiplier(np.ldexp(scale, bits), "head")
-        affine = Affine(multiplier, shift, to_bias(np.ldexp(bias, bits), "head"))
-        logit_scale = 2.0**-bits / module.num_steps
+        affine, logit_scale = logit_affine(weight, scale, bias, wire.s_max, module.num_steps)
         return self._append(IntegerHead("head", wire.name, weight, module.weight_bits, affine, logit_scale), wire)
 
 
@@ -237,17 +231,5 @@ def spiking_neuron(module, sum_scale: np.ndarray, name: str) -> Neuron:
     return Neuron(affine, lif.s_max, lif.leak_shift, lif.reset_mode)
 
 
-def logit_fraction_bits(largest_logit: np.ndarray, num_steps: int) -> int:
-    """Fraction bits, 16 or fewer, with which the sum over T of logits up to ``largest_logit`` [classes] fits int32."""
-    # The margin covers the rounding of multiplier and bias.
-    limit = INT32_MAX / (float(np.max(largest_logit)) * num_steps * 1.001 + 1e-9)
-    return min(LOGIT_FRACTION_BITS, int(np.floor(np.log2(limit))))
-
-
 def _float64(tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy().astype(np.float64)
-
-
-def _code_bits(s_max: int) -> int:
-    """Width of the stored codes: 1, 2, 4 or 8 bits."""
-    return next(bits for bits in (1, 2, 4, 8) if s_max < 1 << bits)

@@ -14,13 +14,13 @@ from calibrated import MIXED, TRANSFORMER, calibrated_model, random_images  # no
 
 from pynq_qsnn.architectures import Conv, Head, Pool, Residual, parse  # noqa: E402
 from pynq_qsnn.errors import ConfigError, NetworkError  # noqa: E402
+from pynq_qsnn.fixed_point import logit_fraction_bits, to_bias, to_multiplier  # noqa: E402
 from pynq_qsnn.network import Network  # noqa: E402
 from pynq_qsnn.reference import Reference  # noqa: E402
 from pynq_qsnn.runtime.simulator import Simulator  # noqa: E402
 from pynq_qsnn.training import check, export  # noqa: E402
 from pynq_qsnn.training.check import IntegerForward  # noqa: E402
-from pynq_qsnn.training.export import export_network, logit_fraction_bits  # noqa: E402
-from pynq_qsnn.training.fixed_point import to_bias, to_multiplier  # noqa: E402
+from pynq_qsnn.training.export import export_network  # noqa: E402
 
 
 def assert_equal_traces(model, network, frames):

@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from ..errors import NetworkError
-from ..neuron import INT32_MAX, MAXIMUM_SHIFT, MULTIPLIER_BITS
+from .errors import NetworkError
+from .hwspec import CODE_BITS
+from .neuron import INT32_MAX, MAXIMUM_SHIFT, MULTIPLIER_BITS, Affine
 
 MANTISSA_BITS = MULTIPLIER_BITS - 1  # magnitude bits: |multiplier| < 1 << MANTISSA_BITS
+LOGIT_FRACTION_BITS = 16  # resolution of the logits; fewer where they would leave int32
 
 
 def round_half_up(x):
@@ -48,6 +50,29 @@ def to_bias(offset, name: str):
             f"32768; its batch norm diverged, train again with a lower learning rate"
         )
     return bias.astype(np.int64)
+
+
+def logit_affine(weight, scale, bias, s_max: int, num_steps: int) -> tuple[Affine, float]:
+    """A head's affine and its ``logit_scale``: float score = mean over t of (acc * scale + bias) [classes].
+
+    weight: int8 [classes, Ci].  scale, bias: float64 [classes].  s_max: largest input code.
+    """
+    largest_sum = np.abs(weight.astype(np.int64)).sum(axis=1) * s_max
+    bits = logit_fraction_bits(largest_sum * np.abs(scale) + np.abs(bias), num_steps)
+    affine = Affine(*to_multiplier(np.ldexp(scale, bits), "head"), to_bias(np.ldexp(bias, bits), "head"))
+    return affine, 2.0**-bits / num_steps
+
+
+def logit_fraction_bits(largest_logit: np.ndarray, num_steps: int) -> int:
+    """Fraction bits, 16 or fewer, with which the sum over T of logits up to ``largest_logit`` [classes] fits int32."""
+    # The margin covers the rounding of multiplier and bias.
+    limit = INT32_MAX / (float(np.max(largest_logit)) * num_steps * 1.001 + 1e-9)
+    return min(LOGIT_FRACTION_BITS, int(np.floor(np.log2(limit))))
+
+
+def code_bits(s_max: int) -> int:
+    """Width of stored codes up to ``s_max``, 255 or less: 1, 2, 4 or 8 bits."""
+    return next(bits for bits in CODE_BITS if s_max < 1 << bits)
 
 
 def _need_finite(values, what: str):
