@@ -40,10 +40,17 @@ def draw_spike_map(axis, codes: np.ndarray, s_max: int) -> None:
 
 
 def draw_rates(axis, rates: dict[str, np.ndarray], highest: float = 1.0) -> None:
-    """Rates of :func:`pynq_qsnn.metrics.firing_rates` as colours, a row a layer, a column a step; ``highest``: full."""
-    table = 100 * np.stack(list(rates.values()))
+    """Rates of :func:`pynq_qsnn.metrics.firing_rates` as colours, a row a layer, a column a step; ``highest``: full.
+
+    A layer of fewer steps than another leaves the last columns empty.
+    """
+    table = np.full((len(rates), max(map(len, rates.values()))), np.nan)
+    for row, steps in zip(table, rates.values()):
+        row[: len(steps)] = 100 * steps
     axis.imshow(table, cmap="viridis", vmin=0, vmax=100 * highest, aspect="auto")
     for (row, column), percent in np.ndenumerate(table):
+        if np.isnan(percent):
+            continue
         colour = "black" if percent > 60 * highest else "white"
         axis.text(column, row, f"{percent:.0f} %", ha="center", va="center", color=colour, fontsize=8)
     axis.set_yticks(range(len(rates)), rates)

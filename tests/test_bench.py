@@ -3,6 +3,7 @@
 import importlib
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -219,6 +220,26 @@ def test_one_frame(model, capsys):
     pytest.importorskip("pynq")
     assert run_bench(model, "--frames", 1, "--batch", 16) == 0
     assert "1 frames" in capsys.readouterr().out
+
+
+def test_a_network_that_no_overlay_runs_has_the_hosts_rows(tmp_path, capsys):
+    rng = np.random.default_rng(5)
+    limits = Limits(attentions=1.0, pools=0.0, max_layers=1, max_channels=8, max_size=5, event_input=False)
+    network = random_network(rng, limits)
+    network.save(tmp_path / "model.qsnn")
+    np.save(tmp_path / "frames.npy", random_frames(rng, network, 3))
+    command = ["bench", str(tmp_path / "model.qsnn"), "--input", str(tmp_path / "frames.npy")]
+    command += ["--seconds", "0", "--repeats", "1", "--json", str(tmp_path / "bench.json")]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "host simulator, 1 thread" in out and "NumPy reference" in out and "emulated" not in out
+    assert re.search(
+        r"not measured: KV260: attention\d+ \(spiking self-attention\): overlay kv260 has no attention", out
+    )
+    assert all(row["bit_exact"] for row in json.loads((tmp_path / "bench.json").read_text())["rows"])
+    for asked in (["--emulate"], ["--csim", "1"], ["--bitfile", "x.bit"]):
+        assert main([*command, *asked]) == 2
+        assert "spiking self-attention" in capsys.readouterr().err
 
 
 def test_onnx_runtime_missing_is_told_and_an_asked_for_file_is_refused(model, monkeypatch, capsys):

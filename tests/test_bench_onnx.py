@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from attention_network import at_the_threshold
 from random_networks import HOST_ONLY, Limits, random_frames, random_network
 
 from pynq_qsnn.errors import ConfigError, FrameError, ModelFileError, QsnnError
-from pynq_qsnn.network import Conv2d, Flatten, Head, Linear, Network, Skip, TensorType
-from pynq_qsnn.neuron import INT32_MAX, INT32_MIN, RESET_MODES, Affine, Neuron
+from pynq_qsnn.network import Attention, Conv2d, Flatten, Head, Linear, Network, Skip, TensorType
+from pynq_qsnn.neuron import INT32_MAX, INT32_MIN, RESET_MODES, THRESHOLD, Affine, Neuron
 from pynq_qsnn.reference import Reference
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
@@ -45,6 +46,47 @@ def test_networks_that_only_the_host_runs_are_exact(family, seed):
     for _ in range(10):
         network = random_network(rng, HOST_ONLY_FAMILIES[family])
         assert_exact(network, random_frames(rng, network, 3))
+
+
+@pytest.mark.parametrize("s_max", [1, 15, 255])  # products of the scale beyond 53 bits with the last one
+@pytest.mark.parametrize("size, heads", [((3, 3), 1), ((16, 16), 1), ((4, 5), 7)])
+def test_attention_at_and_one_below_the_threshold_is_exact(s_max, size, heads):
+    assert_exact(*at_the_threshold(s_max, size, heads))
+
+
+def test_products_of_57_bits_round_as_integers_do():
+    """Scaled sums at a multiple of 2**shift and one below, where float64 has steps of 16.
+
+    All queries are 255, so that acc = 255 * sum over tokens of (sum of its key) * value; the keys of most tokens sum to
+    16320, of one to 64 and of one to 1, and the values make any wanted sum of that.
+    """
+    channels, tokens, rng = 64, 32 * 32, np.random.default_rng(0)
+    frames = np.zeros((1, 3, channels, tokens), np.uint8)
+    query, key, value = frames[0]
+    query[:], key[:, 2:], key[:, 0], key[0, 1] = 255, 255, 1, 1
+    shift = rng.integers(26, 31, channels)
+    multiplier, bias = rng.integers(1 << 16, 1 << 17, channels) | 1, np.empty(channels, np.int64)
+    for c in range(channels):
+        size = 1 << int(shift[c])
+        # acc * multiplier + half: a multiple of 2**shift in even channels, one below in odd ones.
+        wanted = (-size // 2 - c % 2) * pow(255 * int(multiplier[c]), -1, size) % size
+        total = wanted + (tokens - 3) * 16320 * 255 // size * size - size
+        steps, rest = divmod(total, 16320)
+        value[c, 2:] = steps // (tokens - 2) + (np.arange(tokens - 2) < steps % (tokens - 2))
+        value[c, 0], value[c, 1] = divmod(rest, 64)
+        bias[c] = THRESHOLD - ((255 * total * int(multiplier[c]) + size // 2 + c % 2) >> int(shift[c]))
+    one = Affine(np.full(channels, THRESHOLD), np.zeros(channels, int), np.zeros(channels, int))
+    parts = np.eye(3 * channels, dtype=np.int8).reshape(3, channels, 3 * channels, 1, 1)
+    constants = Affine(np.array([1]), np.array([0]), np.array([0]))
+    layers = (
+        *(Conv2d(name, "input", weight, 2, Neuron(one, 255), 8) for name, weight in zip("qkv", parts)),
+        Attention("attention", *"qkv", 1, Neuron(Affine(multiplier, shift, bias), 1), 1),
+        Flatten("flat", "attention"),
+        Head("head", "flat", np.ones((1, channels * tokens), np.int8), 2, constants),
+    )
+    network = Network("long", TensorType((3 * channels, 32, 32), 8, 1, 255), 1, layers)
+    logits = assert_exact(network, frames.reshape(1, 3 * channels, 32, 32))
+    assert logits.tolist() == [[channels // 2 * tokens]]  # the even channels fire
 
 
 def saturating(reset_mode: str, leak_shift: int | None) -> Network:

@@ -13,12 +13,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_networks import Limits, random_frames, random_network
+from random_networks import HOST_ONLY, Limits, random_frames, random_network
 
 from pynq_qsnn import container
 from pynq_qsnn.errors import ModelFileError, NetworkError, QsnnError, SpecMismatch
 from pynq_qsnn.hwspec import CODE_BITS, numerics_fingerprint
-from pynq_qsnn.network import INPUT, Conv2d, Flatten, Head, Linear, Network, Pool, Skip, TensorType
+from pynq_qsnn.network import (
+    INPUT,
+    LARGEST_ATTENTION,
+    Attention,
+    Conv2d,
+    Flatten,
+    Head,
+    Linear,
+    Network,
+    Pool,
+    Skip,
+    Steps,
+    TensorType,
+    sources,
+)
 from pynq_qsnn.neuron import INT32_MAX, Affine, Neuron
 from pynq_qsnn.reference import Reference
 
@@ -48,8 +62,27 @@ def then_head(*layers, **more) -> Network:
     return network(*layers, head(layers[-1].name, 1), **more)
 
 
+def attention(query="conv", key="conv", value="conv", heads=2, channels=4, s_max=3, spike_bits=2) -> Attention:
+    return Attention("attention", query, key, value, heads, Neuron(affine(channels), s_max), spike_bits)
+
+
+def transformer() -> Network:
+    """What only the host runs: attention, T up and down, a padded pool."""
+    return network(
+        conv(),
+        conv("key", "conv", (4, 4, 1, 1), padding=0),
+        Pool("value", "conv", "maximum", 3, 1, 1),
+        attention(key="key", value="value"),
+        Steps("more", "attention", 6),
+        conv("inner", "more", (4, 4, 3, 3)),
+        Steps("fewer", "inner", 1),
+        Flatten("flat", "fewer"),
+        head("flat", 64),
+    )
+
+
 def tiny() -> Network:
-    """Every kind of layer, and residuals of both domains."""
+    """Every kind of layer that an overlay runs, and residuals of both domains."""
     current = Skip("conv", "current", None, np.full(4, 500), np.full(4, 2), 2)
     return Network(
         "tiny",
@@ -118,15 +151,17 @@ def parts() -> tuple[dict, dict[str, bytes]]:
 # ---- round trips --------------------------------------------------------------------------------------------------
 
 
-def test_round_trip_of_every_kind_of_layer(saved):
+def test_round_trip_of_every_kind_of_layer(saved, tmp_path):
     assert same(Network.load(saved), tiny())
     assert container.kind(saved) == "network"
+    transformer().save(tmp_path / "transformer.qsnn")
+    assert same(Network.load(tmp_path / "transformer.qsnn"), transformer())
 
 
 @pytest.mark.parametrize("seed", range(25))
 def test_round_trip_of_random_networks(seed, tmp_path):
     rng = np.random.default_rng(seed)
-    made = random_network(rng, Limits(max_layers=4, max_channels=20, max_size=7))
+    made = random_network(rng, Limits(**HOST_ONLY, max_layers=4, max_channels=20, max_size=7))
     made.save(tmp_path / "a.qsnn")
     loaded = Network.load(tmp_path / "a.qsnn")
     assert same(loaded, made)
@@ -348,6 +383,42 @@ def test_inferred_tensors():
     assert event.frame_shape == (3, 2, 4, 4)
 
 
+def test_inferred_tensors_of_what_only_the_host_runs():
+    built = transformer()
+    assert built.tensors["value"] == TensorType((4, 4, 4), 4, 2, 15)
+    assert built.tensors["attention"] == TensorType((4, 4, 4), 2, 2, 3)
+    assert built.tensors["more"] == TensorType((4, 4, 4), 2, 6, 3)
+    assert built.tensors["inner"] == TensorType((4, 4, 4), 4, 6, 15)
+    assert built.tensors["fewer"] == TensorType((4, 4, 4), 8, 1, 6 * 15)
+    assert built.tensors["flat"].num_steps == built.tensors["head"].num_steps == 1
+    assert sources(built.layers[3]) == ("conv", "key", "value")
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_static_image_takes_the_networks_steps_or_its_own(pooled):
+    """Pools and Flatten leave it static; a Steps layer ends that, even one that changes nothing."""
+    first = (Pool("p", INPUT, "maximum", 2, 2),) if pooled else ()
+    source = "p" if pooled else INPUT
+    ending = (Flatten("flat", "conv"), head("flat", 16 if pooled else 64))
+    plain = network(*first, conv(source=source), *ending, num_steps=3)
+    assert [plain.tensors[name].num_steps for name in (source, "conv", "head")] == [1, 3, 3]
+    for steps in (1, 5):
+        changed = network(*first, Steps("t", source, steps), conv(source="t"), *ending, num_steps=3)
+        assert [changed.tensors[name].num_steps for name in (source, "conv", "head")] == [1, steps, steps]
+
+
+def test_sums_of_an_attention_are_proved_to_fit():
+    tokens = LARGEST_ATTENTION // 255**3
+    for count, fits in ((tokens, True), (tokens + 1, False)):
+        layers = (attention(INPUT, INPUT, INPUT, 1, 1), Pool("p", "attention", "maximum", 1, count), head("p", 1))
+        frame = TensorType((1, 1, count), 8, 1, 255)
+        if fits:
+            Network("long", frame, 1, layers)
+        else:
+            with pytest.raises(NetworkError, match=f"attention: products can reach {count * 255**3}, .* fewer spike"):
+                Network("long", frame, 1, layers)
+
+
 @pytest.mark.parametrize("kernel", [1, 3, 5, 7])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [(7, 7), (8, 9), (1, 12)])
@@ -469,6 +540,37 @@ INVALID = {
     "pool window": (lambda: ending(Pool("p", "conv", "maximum", 5, 1), 16), "p: a 5x5 window does not fit the 4x4"),
     "average of 9": (lambda: ending(Pool("p", "conv", "average", 3, 1), 16), "p: an average of 9 codes"),
     "sum over 255": (lambda: network(Pool("p", INPUT, "sum", 2, 2), head("p", 8)), "p: sums reach 1020, codes"),
+    "pool padding": (lambda: ending(Pool("p", "conv", "maximum", 2, 2, 2), 16), "p: padding 2 .* below kernel 2"),
+    "pool padding below 0": (lambda: ending(Pool("p", "conv", "maximum", 2, 2, -1), 16), "p: padding -1"),
+    "padded average": (lambda: ending(Pool("p", "conv", "average", 2, 2, 1), 16), "p: padding 1 of a average pool"),
+    "padded sum": (lambda: ending(Pool("p", "conv", "sum", 2, 2, 1), 16), "p: padding 1 of a sum pool"),
+    "change of steps": (lambda: ending(Steps("t", "conv", 3), 64), "t: 2 steps cannot become 3"),
+    "change to no step": (lambda: ending(Steps("t", "conv", 0), 64), "t: 2 steps cannot become 0"),
+    "change to 256 steps": (lambda: ending(Steps("t", "conv", 256), 64), "t: 2 steps cannot become 256"),
+    "steps over 255": (
+        lambda: ending(Steps("t", "conv", 1), 64, num_steps=18),
+        "t: sums reach 270, codes hold 255; sum fewer steps",
+    ),
+    "residual of other steps": (
+        lambda: then_head(conv(), Steps("t", "conv", 4), conv("c", "t", (4, 4, 3, 3), skip=Skip("conv", "spike", 15))),
+        "c: the residual has 2 steps, the layer 4",
+    ),
+    "attention source": (lambda: ending(attention("nowhere"), 64), "attention: no tensor 'nowhere' before it"),
+    "attention key": (lambda: ending(attention(key="later"), 64), "attention: no tensor 'later' before it"),
+    "attention value": (lambda: ending(attention(value="later"), 64), "attention: no tensor 'later' before it"),
+    "attention shapes": (
+        lambda: then_head(conv(), conv("k", "conv", (4, 4, 3, 3), stride=2), attention(key="k")),
+        "attention: query \\(4, 4, 4\\), key \\(4, 2, 2\\), value \\(4, 4, 4\\) must be equal",
+    ),
+    "attention steps": (
+        lambda: then_head(conv(), Steps("t", "conv", 4), attention(value="t")),
+        "attention: query, key and value have \\(2, 2, 4\\) steps",
+    ),
+    "heads": (lambda: ending(attention(heads=3), 64), "attention: 3 heads do not divide 4 channels"),
+    "heads 0": (lambda: ending(attention(heads=0), 64), "attention: 0 heads do not divide 4 channels"),
+    "attention scales": (lambda: ending(attention(channels=5), 64), "attention: 5 channel scales for 4 channels"),
+    "attention s_max": (lambda: ending(attention(s_max=4), 64), "attention: s_max 4 does not fit 2 bits"),
+    "attention bits": (lambda: ending(attention(spike_bits=3), 64), "attention: codes of 3 bits"),
     "skip source": (lambda: skipped(source="later"), "last: no tensor 'later' before it"),
     "skip domain": (lambda: skipped(domain="both"), "last: residual domain 'both'"),
     "skip steps": (lambda: skipped(source=INPUT), "last: the residual has 1 steps, the layer 2"),

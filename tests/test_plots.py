@@ -36,6 +36,12 @@ def test_rates_are_written_in_percent(axis):
     assert [text.get_text() for text in axis.texts] == ["10 %", "25 %", "0 %", "100 %"]
 
 
+def test_rates_of_fewer_steps_leave_room(axis):
+    plots.draw_rates(axis, {"one step": np.array([0.5]), "two steps": np.array([0.0, 1.0])})
+    assert [text.get_text() for text in axis.texts] == ["50 %", "0 %", "100 %"]
+    assert axis.images[0].get_array().mask.tolist() == [[False, True], [False, False]]
+
+
 @pytest.mark.parametrize("good, colour", [(True, plots.GOOD), (False, plots.BAD), (None, plots.NEUTRAL)])
 def test_a_frames_title_tells_right_from_wrong(axis, good, colour):
     plots.draw_frame(axis, np.zeros((3, 4, 5), np.uint8), "cat", good)

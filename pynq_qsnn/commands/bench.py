@@ -14,7 +14,9 @@ examples:
 import argparse
 from contextlib import ExitStack
 
-from ..errors import ConfigError, ToolMissing
+from ..errors import CapacityError, ConfigError, ToolMissing
+from ..network import Network
+from ..program import Program
 from ..reference import Reference
 from ..runtime.bench import (
     MEASURED_HOST,
@@ -34,6 +36,7 @@ from .common import (
     format_table,
     interrupt_afterwards,
     need_matplotlib,
+    open_network,
     open_program,
     provenance,
     test_frames,
@@ -101,28 +104,45 @@ def run(args):
         return paper.run(args)
     if args.model is None:
         raise ConfigError("bench needs a model file, or --paper for the published benchmark networks")
-    program = open_program(args.model)
-    frames, labels = test_frames(args, program.network)
+    network, program, missing = _open(args)
+    frames, labels = test_frames(args, network)
     with ExitStack() as stack:  # everything is opened before anything is timed
-        executors, missing = _host_executors(args, program, frames, stack)
-        overlay = stack.enter_context(open_overlay(args))
-        overlay.load_model(program)
+        executors = _host_executors(args, network, frames, missing)
+        if args.csim:
+            few = frames[: args.csim]
+            executors.append(HostExecutor(CSIM, _csim_run(program, stack), few, len(few), 1))
+        overlay = None
+        if program is not None:
+            overlay = stack.enter_context(open_overlay(args))
+            overlay.load_model(program)
         measurements = measure_hosts(executors, args.repeats, args.seconds)
-        measurements += measure_board(overlay, frames[: args.pl_frames], args.repeats, args.seconds)
-    content = _content(program.network, measurements, labels, missing)
-    print(f"{program.network.name}, {frames.shape[0]} frames of {program.network.card.get('dataset', args.input)}")
+        if overlay is not None:
+            measurements += measure_board(overlay, frames[: args.pl_frames], args.repeats, args.seconds)
+    content = _content(network, measurements, labels, missing)
+    print(f"{network.name}, {frames.shape[0]} frames of {network.card.get('dataset', args.input)}")
     print_rows(content)
     write_json(args.json, content)
     if args.figure:
         bench_figure.write(args.figure, content)
 
 
-def _host_executors(args, program, frames, stack: ExitStack) -> tuple[list[HostExecutor], dict[str, str]]:
-    """What runs on this computer, and what does not: name -> reason. What was asked for by name must run."""
+def _open(args) -> tuple[Network, Program | None, dict[str, str]]:
+    """Network, program, and what does not run: name -> reason. What was asked for by name must run."""
+    try:
+        program = open_program(args.model)
+    except CapacityError as error:
+        if args.emulate or args.bitfile or args.csim:
+            raise
+        return open_network(args.model), None, {"KV260": str(error)}
+    return program.network, program, {}
+
+
+def _host_executors(args, network: Network, frames, missing: dict[str, str]) -> list[HostExecutor]:
+    """What runs on this computer; what does not goes into ``missing``."""
     from ..runtime.onnx_executor import OnnxExecutor, QcdqExecutor
     from ..runtime.simulator import Simulator
 
-    found, missing, network = [], {}, program.network
+    found = []
     cores = Simulator().threads
     try:
         for threads in dict.fromkeys((cores, 1)):
@@ -141,10 +161,7 @@ def _host_executors(args, program, frames, stack: ExitStack) -> tuple[list[HostE
         found.append(HostExecutor("ONNX Runtime, float QCDQ", qcdq.run, frames, HOST_BATCH, cores))
     if args.checkpoint:
         found.append(HostExecutor(PYTORCH, _torch_run(args.checkpoint, cores), frames, HOST_BATCH, cores))
-    if args.csim:
-        few = frames[: args.csim]
-        found.append(HostExecutor(CSIM, _csim_run(program, stack), few, len(few), 1))
-    return found, missing
+    return found
 
 
 def _torch_run(checkpoint: str, threads: int):

@@ -12,7 +12,20 @@ import numpy as np
 
 from ..errors import CapacityError
 from ..hwspec import INSTRUCTION, HardwareConfig
-from ..network import INPUT, WEIGHTED, Conv2d, Flatten, Head, Linear, Network, Pool, TensorType, sources
+from ..network import (
+    INPUT,
+    WEIGHTED,
+    Attention,
+    Conv2d,
+    Flatten,
+    Head,
+    Linear,
+    Network,
+    Pool,
+    Steps,
+    TensorType,
+    sources,
+)
 from ..packing import FrameFold, frame_fold, frame_tensor
 
 LARGEST_MAP = (
@@ -65,7 +78,29 @@ class Operation:
 
 def operations(network: Network, config: HardwareConfig) -> list[Operation]:
     """Operations in execution order. Raises CapacityError for a layer that no instruction can express."""
+    _check_kinds(network, config)
     return _Graph(network, config).build()
+
+
+def _check_kinds(network: Network, config: HardwareConfig) -> None:
+    """Raise CapacityError that names every layer for which there is no instruction at all."""
+    refused = [f"{layer.name} ({what})" for layer in network.layers if (what := _missing_kind(layer))]
+    if refused:
+        raise CapacityError(
+            f"{', '.join(refused)}: overlay {config.name} has no attention, one number of steps for all layers, and "
+            "pools without padding. Run the network on the host simulator (pynq-qsnn simulate), or build it without "
+            "these layers"
+        )
+
+
+def _missing_kind(layer) -> str | None:
+    if isinstance(layer, Attention):
+        return "spiking self-attention"
+    if isinstance(layer, Steps):
+        return f"T = {layer.num_steps} from here on"
+    if isinstance(layer, Pool) and layer.padding:
+        return f"a pool with padding {layer.padding}"
+    return None
 
 
 class _Graph:

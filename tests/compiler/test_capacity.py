@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from builders import CONFIG, conv, head, image
+from builders import CONFIG, affine, conv, head, image
 
 from pynq_qsnn.compiler import compile_network
 from pynq_qsnn.errors import CapacityError
-from pynq_qsnn.network import INPUT, Flatten, Head, Network, Pool, Skip, TensorType
-from pynq_qsnn.neuron import Affine
+from pynq_qsnn.network import INPUT, Attention, Flatten, Head, Network, Pool, Skip, Steps, TensorType
+from pynq_qsnn.neuron import Affine, Neuron
 from pynq_qsnn.packing import bank_words
 
 
@@ -72,6 +72,26 @@ def wide(num_steps, height, channels, *layers) -> Network:
 def test_what_does_not_fit_is_refused_with_numbers(build, match):
     with pytest.raises(CapacityError, match=match):
         compile_network(build())
+
+
+def test_kinds_without_an_instruction_are_refused_all_at_once():
+    attention = Attention("attend", "conv", "conv", "p", 2, Neuron(affine(8), 15), 4)
+    layers = (conv("conv", INPUT, (8, 2, 3, 3)), Pool("p", "conv", "maximum", 3, 1, 1), attention)
+    network = Network("n", image(2, 4), 2, (*layers, Steps("more", "attend", 6), Flatten("f", "more"), head("f", 128)))
+    with pytest.raises(CapacityError) as caught:
+        compile_network(network)
+    message = str(caught.value)
+    for part in ("p (a pool with padding 1)", "attend (spiking self-attention)", "more (T = 6 from here on)"):
+        assert part in message
+    assert "conv" not in message and "overlay kv260" in message and "pynq-qsnn simulate" in message
+
+
+@pytest.mark.parametrize("changed", [Steps("x", INPUT, 1), Steps("x", INPUT, 2), Pool("x", INPUT, "maximum", 2, 1, 1)])
+def test_one_such_layer_is_enough(changed):
+    cells = 25 if isinstance(changed, Pool) else 16
+    network = Network("n", image(2, 4), 2, (changed, Flatten("f", "x"), head("f", 2 * cells)))
+    with pytest.raises(CapacityError, match=r"^x \("):
+        compile_network(network)
 
 
 def test_the_refusal_counts_a_row_in_the_middle_of_the_map():

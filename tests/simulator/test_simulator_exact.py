@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from attention_network import at_the_threshold
 from random_networks import HOST_ONLY, Limits, random_frames, random_network
 
 from pynq_qsnn.network import Conv2d, Flatten, Head, Linear, Network, Pool, Skip, TensorType
@@ -90,6 +91,13 @@ def test_largest_sums(bits):
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_largest_sums_of_portable_code(portable, bits):
     assert_equals_reference(*largest_sums(bits), Simulator(threads=1))
+
+
+@pytest.mark.parametrize("s_max", [1, 3, 15, 255])  # sums that float holds, int32, and int64
+@pytest.mark.parametrize("size, heads", [((3, 3), 1), ((7, 7), 2), ((16, 16), 1), ((4, 5), 7)])
+def test_attention_at_and_one_below_the_threshold(s_max, size, heads):
+    """Fewer and more tokens than channels of a head, more than a block of tokens, more than a panel of channels."""
+    assert_equals_reference(*at_the_threshold(s_max, size, heads), Simulator(threads=2))
 
 
 def one_pixel(weight, neuron, num_steps=1):
