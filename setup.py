@@ -70,7 +70,13 @@ setup(
     packages=[*find_packages(include=["pynq_qsnn", "pynq_qsnn.*"]), *DATA_PACKAGES],
     package_dir=DATA_PACKAGES,
     package_data={
-        "pynq_qsnn": ["runtime/native/*", "training/native/*", "architectures/*.json", "benchmark_networks/*.json"],
+        "pynq_qsnn": [
+            "runtime/native/*",
+            "training/native/*",
+            "architectures/*.json",
+            "benchmark_networks/*.json",
+            "zoo/*.json",
+        ],
         "pynq_qsnn.overlays.kv260": ["Makefile", "*.json", "*.tcl", "*.md", "*.dts*", "*.bit", "*.hwh", "rtl/*"],
         "pynq_qsnn.hls": [
             *("Makefile", "*.md", "*.tcl", "*.cfg", "include/*", "src/*", "sim/*", "test/*"),

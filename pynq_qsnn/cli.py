@@ -20,6 +20,7 @@ COMMANDS = (
     "energy",
     "evaluate",
     "info",
+    "zoo",
     "emulate",
     "doctor",
 )

@@ -75,6 +75,8 @@ MAY_IMPORT = {
     "runtime.remote": (*EXECUTABLE, "emulator"),  # where an emulated one tells its time
     "boards": (*EXECUTABLE, "runtime", "emulator"),
     "emulator": (*FOUNDATION, "runtime.csim"),
+    "zoo": (*FOUNDATION, "container", "network"),
+    "zoo.train": (*(*EXECUTABLE, "compiler", "data", "metrics", "runtime.simulator", "training", "zoo"),),
     "training": (*FOUNDATION, "architectures", *NUMBERS, "container", "reference", "data", *NATIVE, ""),
     "training.check": ("errors",),  # independent of neuron and network, or it would check nothing
 }

@@ -54,8 +54,8 @@ def export_checkpoint(checkpoint, output, onnx: str | None = None) -> Network:
     frames differs from the independent int64 forward (NetworkError). Raises ModelFileError, DataError, ConfigError.
     """
     model, state = load_checkpoint(checkpoint)
-    dataset = load_dataset(state["config"]["dataset"], "test")
-    network = export_network(model)
+    dataset = load_dataset(state["config"]["dataset"], "test", model.spec.input_shape[-1])
+    network = export_network(model, static=dataset.num_steps is None)
     measured = evaluate(model, network, dataset, {"executor": _executor(network)}, CHECKED_FRAMES, progress=False)
     if different := measured["compared"]["int64"]["different"]:
         raise NetworkError(f"{different} codes differ from the independent forward; this is a defect of the exporter")
