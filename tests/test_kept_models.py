@@ -21,12 +21,12 @@ def frames(request, tmp_path_factory):
     """Eight test images, and eight random ones that need no data."""
     if request.param == "random":
         return np.random.default_rng(7).integers(0, 256, (NUM_FRAMES, 3, 32, 32), dtype=np.uint8)
-    from pynq_qsnn.data.cifar import DATA_VARIABLE, load_cifar10
+    from pynq_qsnn.data.cifar import CIFAR10, DATA_VARIABLE, load_cifar
 
     if not os.environ.get(DATA_VARIABLE):
         pytest.skip(f"${DATA_VARIABLE} is not set: no CIFAR-10 frames here, only the random ones are run")
     try:
-        return load_cifar10("test").images[:NUM_FRAMES]
+        return load_cifar(CIFAR10, "test").images[:NUM_FRAMES]
     except (DataError, ModuleNotFoundError) as error:
         pytest.skip(f"no CIFAR-10 here: {error}")
 

@@ -47,7 +47,7 @@ def test_an_archive_that_was_downloaded_is_used(tmp_path):
     write_archive(tmp_path / "cache" / "cifar-10-binary.tar.gz")
     images, labels, text = frames_at_hand("cifar10", (3, 32, 32))
     assert len(images) == len(labels) == 3 and text.startswith("3 test images of cifar10")
-    assert cifar.ARCHIVE_URL.endswith("cifar-10-binary.tar.gz")
+    assert cifar.CIFAR10.url.endswith("cifar-10-binary.tar.gz")
 
 
 def test_data_that_need_a_missing_package_are_replaced(monkeypatch):

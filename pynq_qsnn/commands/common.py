@@ -117,7 +117,7 @@ def test_split(args: argparse.Namespace, network: Network) -> ImageDataset:
     name = args.dataset or network.card.get("dataset")
     if name is None:
         raise ConfigError(f"model {network.name!r} names no data set in its card; choose one with --dataset or --input")
-    return load_dataset(name, "test")
+    return load_dataset(name, "test", network.input.shape[-1])
 
 
 def progress(items, total: int, unit: str):

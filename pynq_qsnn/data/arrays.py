@@ -1,6 +1,6 @@
 """Images of your own: one .npz file of arrays that holds both splits.
 
-    train_images, test_images    uint8 [N, C, H, W], 0..255, all of one size
+    train_images, test_images    uint8 [N, C, H, W], 0..255, all of one size; or event frames [N, T, C, H, W], counts
     train_labels, test_labels    whole numbers [N], 0 for the first class
     class_names                  optional: names in the order of the labels
     licence                      optional: a text, copied into the model card

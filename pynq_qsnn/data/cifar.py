@@ -1,8 +1,9 @@
-"""CIFAR-10 from its official binary archive, or from Parquet files of encoded images.
+"""CIFAR-10 and CIFAR-100 from their official binary archives, or from Parquet files of encoded images.
 
-Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
-When the folder named by PYNQ_QSNN_DATA holds cifar10/*.parquet (columns img{bytes, path} and label), those are
-decoded; otherwise the official archive is downloaded once and checked. Decoded arrays are cached as .npy.
+Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. Of CIFAR-100 the fine labels.
+When the folder named by PYNQ_QSNN_DATA holds cifar10/*.parquet (columns img{bytes, path} and label; cifar100/*.parquet
+with fine_label), those are decoded; otherwise the official archive is downloaded once and checked. Decoded arrays are
+cached as .npy.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import os
 import tarfile
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,44 +23,92 @@ from ..progress import bar_file
 from .types import DataCard, ImageDataset
 
 DATA_VARIABLE = "PYNQ_QSNN_DATA"
-CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-ARCHIVE_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-ARCHIVE_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 DOWNLOAD_TIMEOUT_S = 60
-RECORD_BYTES = 1 + 3 * 32 * 32  # one label byte, then the red, green and blue planes row by row
-ARCHIVE_MEMBERS = {
-    "train": tuple(f"cifar-10-batches-bin/data_batch_{index}.bin" for index in range(1, 6)),
-    "test": ("cifar-10-batches-bin/test_batch.bin",),
-}
+PIXEL_BYTES = 3 * 32 * 32  # the red, green and blue planes row by row, behind a record's labels
 LICENCE = "no licence stated by the authors; cite Krizhevsky 2009"
-BINARY_CARD = DataCard("cifar10", ARCHIVE_URL, LICENCE, "lossless pixels of the official binary version")
 
 
-def load_cifar10(split: str) -> ImageDataset:
+@dataclass(frozen=True)
+class Cifar:
+    """One of the two sets. label_bytes: of a record, the last of which counts. label_column: its name in Parquet."""
+
+    name: str
+    title: str
+    archive: str
+    md5: str
+    members: dict
+    label_bytes: int
+    label_column: str
+    class_names: tuple
+
+    @property
+    def url(self) -> str:
+        return f"https://www.cs.toronto.edu/~kriz/{self.archive}"
+
+    @property
+    def record_bytes(self) -> int:
+        return self.label_bytes + PIXEL_BYTES
+
+
+CIFAR10 = Cifar(
+    "cifar10",
+    "CIFAR-10",
+    "cifar-10-binary.tar.gz",
+    "c32a1d4ab5d03f1284b67883e8d87530",
+    {
+        "train": tuple(f"cifar-10-batches-bin/data_batch_{index}.bin" for index in range(1, 6)),
+        "test": ("cifar-10-batches-bin/test_batch.bin",),
+    },
+    label_bytes=1,
+    label_column="label",
+    class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+)
+CIFAR100 = Cifar(
+    "cifar100",
+    "CIFAR-100",
+    "cifar-100-binary.tar.gz",
+    "03b5dce01913d631647c71ecec9e9cb8",
+    {"train": ("cifar-100-binary/train.bin",), "test": ("cifar-100-binary/test.bin",)},
+    label_bytes=2,  # coarse, fine
+    label_column="fine_label",
+    class_names=tuple(
+        """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can
+    castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin
+    elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard
+    lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear
+    pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark
+    shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone
+    television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+        """.split()
+    ),
+)
+
+
+def load_cifar(kind: Cifar, split: str) -> ImageDataset:
     """One split: images uint8 [N, 3, 32, 32], labels int64 [N].
 
-    Raises DataError when PYNQ_QSNN_DATA names a folder without CIFAR-10, or when the download fails.
+    Raises DataError when PYNQ_QSNN_DATA names a folder without the set, or when the download fails.
     """
     root = os.environ.get(DATA_VARIABLE)
     if not root:
-        return read_archive(download_archive(), split)
-    files = sorted(Path(root, "cifar10").glob(f"{split}-*.parquet"))
-    if files:
-        return read_parquet(files)
-    archive = Path(root, "cifar10", "cifar-10-binary.tar.gz")
-    if archive.is_file():
-        return read_archive(archive, split)
+        return read_archive(kind, download_archive(kind.url, kind.md5), split)
+    folder = Path(root, kind.name)
+    if files := sorted(folder.glob(f"{split}-*.parquet")):
+        return read_parquet(kind, files)
+    if (folder / kind.archive).is_file():
+        return read_archive(kind, folder / kind.archive, split)
     raise DataError(
-        f"{DATA_VARIABLE}={root} holds neither cifar10/{split}-*.parquet nor cifar10/cifar-10-binary.tar.gz; "
+        f"{DATA_VARIABLE}={root} holds neither {kind.name}/{split}-*.parquet nor {kind.name}/{kind.archive}; "
         f"put one there, or unset {DATA_VARIABLE} to download the official archive"
     )
 
 
-def download_archive(url: str = ARCHIVE_URL, md5: str = ARCHIVE_MD5) -> Path:
+def download_archive(url: str, md5: str) -> Path:
     """The official archive in the cache folder, downloaded with a progress bar when absent, MD5 checked."""
     from tqdm import tqdm
 
-    target = cache_dir() / "cifar-10-binary.tar.gz"
+    target = cache_dir() / url.rsplit("/", 1)[1]
     if target.exists():
         return target
     digest = hashlib.md5()
@@ -73,53 +123,53 @@ def download_archive(url: str = ARCHIVE_URL, md5: str = ARCHIVE_MD5) -> Path:
             if digest.hexdigest() != md5:
                 raise DataError(f"{url}: MD5 is {digest.hexdigest()}, expected {md5}; nothing was kept, try again")
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise DataError(
-            f"cannot download {url}: {error}; set {DATA_VARIABLE} to a folder that holds cifar10/"
-        ) from error
+        raise DataError(f"cannot download {url}: {error}; set {DATA_VARIABLE} to a folder that has it") from error
     return target
 
 
-def read_archive(archive: Path, split: str) -> ImageDataset:
+def read_archive(kind: Cifar, archive: Path, split: str) -> ImageDataset:
     """Read one split out of the official tar.gz, without unpacking it to disk."""
     blocks = []
     try:
         with tarfile.open(archive, "r:gz") as tar:
-            for member in ARCHIVE_MEMBERS[split]:
-                blocks.append(_split_records(tar.extractfile(member).read(), member))
+            for member in kind.members[split]:
+                blocks.append(_split_records(kind, tar.extractfile(member).read(), member))
     except (tarfile.TarError, KeyError, OSError, EOFError) as error:
-        raise DataError(f"{archive} is not the CIFAR-10 binary archive: {error}; delete it and try again") from error
+        raise DataError(f"{archive} is not {kind.archive}: {error}; delete it and try again") from error
     images = np.concatenate([images for images, _ in blocks])
     labels = np.concatenate([labels for _, labels in blocks])
-    return ImageDataset(images, labels, CLASS_NAMES, BINARY_CARD)
+    card = DataCard(kind.name, kind.url, LICENCE, "lossless pixels of the official binary version")
+    return ImageDataset(images, labels, kind.class_names, card)
 
 
-def _split_records(raw: bytes, member: str):
+def _split_records(kind: Cifar, raw: bytes, member: str):
     """bytes of whole records -> (uint8 [N, 3, 32, 32], int64 [N])."""
-    if len(raw) % RECORD_BYTES:
-        raise DataError(f"{member}: {len(raw)} bytes is not a multiple of the {RECORD_BYTES}-byte record")
-    records = np.frombuffer(raw, np.uint8).reshape(-1, RECORD_BYTES)
-    return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64)
+    if len(raw) % kind.record_bytes:
+        raise DataError(f"{member}: {len(raw)} bytes is not a multiple of the {kind.record_bytes}-byte record")
+    records = np.frombuffer(raw, np.uint8).reshape(-1, kind.record_bytes)
+    labels = records[:, kind.label_bytes - 1].astype(np.int64)
+    return records[:, kind.label_bytes :].reshape(-1, 3, 32, 32), labels
 
 
-def read_parquet(files) -> ImageDataset:
-    """Decode Parquet files with columns img{bytes, path} and label; the pixels come back from a cache if they can."""
+def read_parquet(kind: Cifar, files) -> ImageDataset:
+    """Decode Parquet files with columns img{bytes, path} and the label's; the pixels come from a cache if they can."""
     files = [Path(file) for file in files]
     key = hashlib.sha256()
     for file in files:
         key.update(file.read_bytes())
-    stem = f"cifar10-{key.hexdigest()[:16]}"
+    stem = f"{kind.name}-{key.hexdigest()[:16]}"
     image_file, label_file = cache_dir() / f"{stem}-images.npy", cache_dir() / f"{stem}-labels.npy"
     if not (image_file.exists() and label_file.exists()):
-        images, labels = _decode_parquet(files)
+        images, labels = _decode_parquet(kind, files)
         for path, array in ((image_file, images), (label_file, labels)):
             with atomic_file(path) as stream:
                 np.save(stream, array, allow_pickle=False)
     images = np.load(image_file, allow_pickle=False)
     labels = np.load(label_file, allow_pickle=False)
-    return ImageDataset(images, labels, CLASS_NAMES, _parquet_card(files))
+    return ImageDataset(images, labels, kind.class_names, _parquet_card(kind, files))
 
 
-def _decode_parquet(files):
+def _decode_parquet(kind, files):
     import pyarrow
     import pyarrow.parquet as parquet
     from PIL import Image, UnidentifiedImageError
@@ -128,25 +178,26 @@ def _decode_parquet(files):
     images, labels = [], []
     for file in files:
         try:
-            table = parquet.read_table(file, columns=["img", "label"])
+            table = parquet.read_table(file, columns=["img", kind.label_column])
             encoded = table.column("img").combine_chunks().field("bytes").to_pylist()
         except (pyarrow.ArrowException, OSError, KeyError) as error:
-            raise DataError(f"{file} is not Parquet with columns img{{bytes, path}} and label: {error}") from error
-        labels.append(table.column("label").to_numpy().astype(np.int64))
+            columns = f"img{{bytes, path}} and {kind.label_column}"
+            raise DataError(f"{file} is not Parquet with {columns}: {error}") from error
+        labels.append(table.column(kind.label_column).to_numpy().astype(np.int64))
         for index, content in enumerate(tqdm(encoded, desc=f"decode {file.name}", leave=False, file=bar_file())):
             try:
                 pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
             except (UnidentifiedImageError, OSError, TypeError) as error:
                 raise DataError(f"{file}, row {index}: not a readable image: {error}") from error
             if pixels.shape != (32, 32, 3):
-                raise DataError(f"{file}, row {index}: image is {pixels.shape}, CIFAR-10 has (32, 32, 3)")
+                raise DataError(f"{file}, row {index}: image is {pixels.shape}, {kind.title} has (32, 32, 3)")
             images.append(pixels.transpose(2, 0, 1))
     if not images:
         raise DataError(f"{files[0]}: no images")
     return np.ascontiguousarray(np.stack(images)), np.concatenate(labels)
 
 
-def _parquet_card(files) -> DataCard:
+def _parquet_card(kind, files) -> DataCard:
     """The card names the encoding, because JPEG pixels cost accuracy that PNG pixels do not."""
     import pyarrow.parquet as parquet
 
@@ -155,8 +206,8 @@ def _parquet_card(files) -> DataCard:
     if content[:2] == b"\xff\xd8":
         note = (
             "images are JPEG (lossy) inside Parquet: accuracies here must not be set beside figures "
-            "for the lossless CIFAR-10"
+            f"for the lossless {kind.title}"
         )
     else:
         note = "images are lossless inside Parquet"
-    return DataCard("cifar10", "CIFAR-10 as Parquet in the Hugging Face layout", LICENCE, note)
+    return DataCard(kind.name, f"{kind.title} as Parquet in the Hugging Face layout", LICENCE, note)

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import DataError
 from ..files import cache_dir
 from . import load_dataset
-from .cifar import ARCHIVE_URL, DATA_VARIABLE
+from .cifar import CIFAR10, DATA_VARIABLE
 
 NUM_PATTERNS = 512
 TO_GET_CIFAR10 = (
@@ -46,6 +46,6 @@ def frames_at_hand(dataset: str, shape: tuple[int, int, int]) -> tuple[np.ndarra
 
 
 def _refuse_download(dataset: str) -> None:
-    archive = cache_dir() / os.path.basename(ARCHIVE_URL)
+    archive = cache_dir() / CIFAR10.archive
     if dataset == "cifar10" and not os.environ.get(DATA_VARIABLE) and not archive.exists():
         raise DataError(TO_GET_CIFAR10)

@@ -24,7 +24,8 @@ class DataCard:
 class ImageDataset:
     """One split.
 
-    images: uint8 [N, C, H, W], 0..255, or event frames [N, T, C, H, W] of counts; a NumPy array.
+    images: uint8 [N, C, H, W], 0..255, or event frames [N, T, C, H, W] of counts. A NumPy array, or what can be used
+    like one: ``shape``, ``dtype``, ``len`` and indexing by a slice or an index array (:mod:`pynq_qsnn.data.encoded`).
     labels: int64 [N], 0..len(class_names)-1.
     """
 
@@ -50,6 +51,11 @@ class ImageDataset:
 
     def __len__(self):
         return len(self.labels)
+
+    def epoch_images(self, seed: int, epoch: int):
+        """What an epoch of training reads: the images, or, where they are decoded when read, random crops of them."""
+        augmented = getattr(self.images, "augmented", None)
+        return self.images if augmented is None else augmented(seed, epoch)
 
     @property
     def num_steps(self) -> int | None:

@@ -17,7 +17,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from ..data import load_dataset, read_ahead
-from ..errors import ConfigError, ModelFileError
+from ..errors import ConfigError, DataError, ModelFileError
 from ..progress import bar_file
 from . import checkpoint, distributed
 from .augment import Augmentation, as_model_input, to_unit_range
@@ -75,8 +75,12 @@ def train(config: TrainConfig, on_epoch: Callable[[dict], None] = print_epoch) -
                 f"batch_size {config.batch_size} cannot be shared by {processes.count} processes: choose a multiple of "
                 f"{processes.count}, at least {2 * processes.count} (batch norm needs two images)"
             )
-        data = processes.first_does(lambda: [load_dataset(config.dataset, split) for split in ("train", "test")])
-        return _train(config, *data, processes, on_epoch)
+        train_set, test_set = processes.first_does(
+            lambda: [load_dataset(config.dataset, split, config.image_size) for split in ("train", "test")]
+        )
+        if train_set.class_names != test_set.class_names:
+            raise DataError(f"{config.dataset}: its training and test images name other classes")
+        return _train(config, train_set, test_set, processes, on_epoch)
 
 
 def _train(config, train_set, test_set, processes, on_epoch):
@@ -114,6 +118,11 @@ def _train(config, train_set, test_set, processes, on_epoch):
 
 def network_spec(config: TrainConfig, dataset) -> NetworkSpec:
     """The network that a config trains on a data set."""
+    if config.image_size not in (None, dataset.images.shape[-1]):
+        raise ConfigError(
+            f"image_size is {config.image_size}, but {dataset.card.name} has images of a size of its own: "
+            f"{dataset.images.shape[-2:]}; leave image_size out"
+        )
     if dataset.num_steps not in (None, config.num_steps):
         raise ConfigError(
             f"num_steps is {config.num_steps}, the event frames of {dataset.card.name} have {dataset.num_steps} steps"
@@ -203,7 +212,7 @@ def _train_epoch(learner, dataset, config, progress, processes, save):
     labels = torch.from_numpy(dataset.labels)
     sums = torch.tensor(progress.sums if processes.is_first else (0.0,) * 3, dtype=torch.float64, device=device)
     rest = batches[progress.steps :]
-    images = read_ahead(dataset.images, [batch.numpy() for batch in rest])
+    images = read_ahead(dataset.epoch_images(config.seed, epoch), [batch.numpy() for batch in rest])
     bar = tqdm(
         images, f"epoch {epoch + 1}/{config.epochs}", len(batches), initial=progress.steps, leave=False, mininterval=5,
         file=bar_file(), disable=not processes.is_first,
@@ -226,9 +235,7 @@ def _train_epoch(learner, dataset, config, progress, processes, save):
         if step % CHECK_STEPS == 0 or saving or ended:
             loss_sum, hits, seen = sums.tolist()
             if not math.isfinite(loss_sum) or ((saving or ended) and not learner.is_finite()):
-                raise ConfigError(
-                    f"a loss or weight of epoch {epoch + 1} is not finite; lower learning_rate ({rate:g})"
-                )
+                raise ConfigError(f"epoch {epoch + 1}: a loss or weight is not finite; lower learning_rate ({rate:g})")
             bar.set_postfix(loss=f"{loss_sum / seen:.3f}", accuracy=f"{hits / seen:.3f}", refresh=False)
         if saving:
             progress.steps, progress.sums = step + 1, tuple(processes.sum(sums).tolist())

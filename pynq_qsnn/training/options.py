@@ -25,6 +25,7 @@ class TrainConfig:
     """One training run. Results depend on nothing else (but the processes, their threads and the device's rounding).
 
     model: a name of pynq_qsnn.architectures.NAMES, or a layer list of :mod:`pynq_qsnn.architectures.language`.
+    image_size: side of pictures that are decoded while training goes on, None = 224; no option of the other data sets.
     output_dir gets config.json, metrics.csv and result.json; checkpoint_dir (default: output_dir) the checkpoints.
     weight_bits 16: float weights, the start that low-bit runs share by init_from.
     init_from: a checkpoint of the same topology, of any bit allocation, whose weights start this run.
@@ -40,6 +41,7 @@ class TrainConfig:
 
     output_dir: str
     dataset: str = "digits"
+    image_size: int | None = None
     model: str = "digits_small"
     weight_bits: int = 8
     spike_bits: int = 4
@@ -91,6 +93,7 @@ class TrainConfig:
         one_of("auto_augment", AUTO_AUGMENTS)
         one_of("precision", PRECISIONS)
         one_of("device", DEVICES)
+        need(self.image_size is None or self.image_size >= 1, f"image_size must be positive, not {self.image_size}")
         need(self.num_steps >= 1, f"num_steps must be at least 1, not {self.num_steps}")
         need(self.epochs >= 1, f"epochs must be at least 1, not {self.epochs}")
         need(self.batch_size >= 2, f"batch_size must be at least 2 (batch norm), not {self.batch_size}")
@@ -133,7 +136,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--init-from", "checkpoint of the same topology whose weights start this run", metavar="FILE")
     add("--resume", "continue from the last checkpoint, if there is one")
     _, add = group("data")
-    add("--dataset", "data set, or a file of your own images", metavar=DATASET_METAVAR)
+    add("--dataset", "data set, or a file or folder of your own images", metavar=DATASET_METAVAR)
+    add("--image-size", "side of the pictures of a folder or of ImageNet; None is 224", type=int, metavar="PIXELS")
     add("--crop-padding", "random crop from images padded by N pixels", type=int, metavar="N")
     add("--flip", "random horizontal flip")
     add("--cutout", "side of a randomly erased square, pixels", type=int, metavar="N")

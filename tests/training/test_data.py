@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pynq_qsnn.data import cifar, load_dataset
+from pynq_qsnn.data.cifar import CIFAR10, CIFAR100
 from pynq_qsnn.errors import ConfigError, DataError
 from pynq_qsnn.files import atomic_file
 
@@ -20,22 +21,22 @@ def own_cache(tmp_path, monkeypatch):
 
 def records(count, seed=0):
     generator = np.random.default_rng(seed)
-    raw = generator.integers(0, 256, (count, cifar.RECORD_BYTES), dtype=np.uint8)
+    raw = generator.integers(0, 256, (count, CIFAR10.record_bytes), dtype=np.uint8)
     raw[:, 0] = np.arange(count) % 10
     return raw
 
 
 def write_archive(path, cut=0):
     with tarfile.open(path, "w:gz") as tar:
-        for index, member in enumerate(cifar.ARCHIVE_MEMBERS["train"] + cifar.ARCHIVE_MEMBERS["test"]):
-            content = records(3, index).tobytes()[: cifar.RECORD_BYTES * 3 - cut]
+        for index, member in enumerate(CIFAR10.members["train"] + CIFAR10.members["test"]):
+            content = records(3, index).tobytes()[: CIFAR10.record_bytes * 3 - cut]
             info = tarfile.TarInfo(member)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     return path
 
 
-def write_parquet(folder, count=4, encoding="PNG", size=32):
+def write_parquet(folder, count=4, encoding="PNG", size=32, label="label"):
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     image = pytest.importorskip("PIL.Image")
@@ -47,14 +48,14 @@ def write_parquet(folder, count=4, encoding="PNG", size=32):
         image.fromarray(sample).save(stream, encoding)
         rows.append({"bytes": stream.getvalue(), "path": "x"})
     for split in ("train", "test"):
-        table = pyarrow.table({"img": rows, "label": np.arange(count) % 10})
+        table = pyarrow.table({"img": rows, label: np.arange(count) % 10})
         parquet.write_table(table, folder / f"{split}-00000-of-00001.parquet")
     return pixels.transpose(0, 3, 1, 2)
 
 
 def test_archive_layout(tmp_path):
     archive = write_archive(tmp_path / "a.tar.gz")
-    train, test = cifar.read_archive(archive, "train"), cifar.read_archive(archive, "test")
+    train, test = cifar.read_archive(CIFAR10, archive, "train"), cifar.read_archive(CIFAR10, archive, "test")
     assert train.images.shape == (15, 3, 32, 32) and test.images.shape == (3, 3, 32, 32)
     first = records(3)[0]
     assert train.images[0, 0, 0, 1] == first[2] and train.images[0, 1, 0, 0] == first[1 + 1024]
@@ -69,11 +70,41 @@ def test_damaged_archives_are_refused(tmp_path, damage):
     elif damage == "not a tar":
         archive.write_bytes(b"hello")
     with pytest.raises(DataError):
-        cifar.read_archive(archive, "train")
+        cifar.read_archive(CIFAR10, archive, "train")
+
+
+def test_cifar100_has_the_fine_labels(tmp_path, monkeypatch):
+    raw = np.random.default_rng(0).integers(0, 256, (6, 2 + 3 * 32 * 32), dtype=np.uint8)
+    raw[:, 0], raw[:, 1] = 19, [0, 1, 2, 97, 98, 99]
+    (tmp_path / "cifar100").mkdir()
+    with tarfile.open(tmp_path / "cifar100" / CIFAR100.archive, "w:gz") as tar:
+        for member, rows in (("cifar-100-binary/train.bin", raw), ("cifar-100-binary/test.bin", raw[:2])):
+            info = tarfile.TarInfo(member)
+            info.size = rows.nbytes
+            tar.addfile(info, io.BytesIO(rows.tobytes()))
+    monkeypatch.setenv("PYNQ_QSNN_DATA", str(tmp_path))
+    train, test = load_dataset("cifar100", "train"), load_dataset("cifar100", "test")
+    assert train.labels.tolist() == [0, 1, 2, 97, 98, 99] and test.images.shape == (2, 3, 32, 32)
+    assert np.array_equal(train.images[3].ravel(), raw[3, 2:])
+    assert len(train.class_names) == 100
+    assert [train.class_names[label] for label in (0, 50, 99)] == ["apple", "mouse", "worm"]
+
+
+def test_cifar100_as_parquet(tmp_path, monkeypatch):
+    pixels = write_parquet(tmp_path / "cifar100", label="fine_label")
+    monkeypatch.setenv("PYNQ_QSNN_DATA", str(tmp_path))
+    dataset = load_dataset("cifar100", "train")
+    assert np.array_equal(dataset.images, pixels) and "CIFAR-100" in dataset.card.source
+    monkeypatch.setenv("PYNQ_QSNN_DATA", str(tmp_path / "cifar100"))
+    with pytest.raises(DataError, match="cifar100/cifar-100-binary.tar.gz"):
+        load_dataset("cifar100", "train")
+    write_parquet(tmp_path / "other", label="label")
+    with pytest.raises(DataError, match="fine_label"):
+        cifar.read_parquet(CIFAR100, [tmp_path / "other" / "test-00000-of-00001.parquet"])
 
 
 def test_download_checks_and_keeps_the_archive(tmp_path):
-    source = write_archive(tmp_path / "source.tar.gz")
+    source = write_archive(tmp_path / CIFAR10.archive)
     md5 = hashlib.md5(source.read_bytes()).hexdigest()
     with pytest.raises(DataError, match="MD5"):
         cifar.download_archive(source.as_uri(), "0" * 32)
@@ -81,12 +112,12 @@ def test_download_checks_and_keeps_the_archive(tmp_path):
     kept = cifar.download_archive(source.as_uri(), md5)
     source.unlink()
     assert cifar.download_archive(source.as_uri(), md5) == kept
-    assert len(cifar.read_archive(kept, "test")) == 3
+    assert len(cifar.read_archive(CIFAR10, kept, "test")) == 3
 
 
 def test_failed_download_names_the_remedy(tmp_path):
     with pytest.raises(DataError, match="PYNQ_QSNN_DATA"):
-        cifar.download_archive((tmp_path / "absent").as_uri())
+        cifar.download_archive((tmp_path / "absent").as_uri(), "")
 
 
 @pytest.mark.parametrize("encoding, word", [("PNG", "lossless"), ("JPEG", "JPEG")])
@@ -111,11 +142,11 @@ def test_data_folder_may_hold_the_archive(tmp_path, monkeypatch):
 def test_bad_parquet_is_refused(tmp_path):
     write_parquet(tmp_path / "small", size=16)
     with pytest.raises(DataError, match="16"):
-        cifar.read_parquet((tmp_path / "small").glob("test-*"))
+        cifar.read_parquet(CIFAR10, (tmp_path / "small").glob("test-*"))
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"PAR1")
     with pytest.raises(DataError):
-        cifar.read_parquet([broken])
+        cifar.read_parquet(CIFAR10, [broken])
 
 
 def test_empty_data_folder_is_refused(tmp_path, monkeypatch):
@@ -177,6 +208,7 @@ def test_own_images_come_from_one_file(tmp_path):
         ({"train_labels": np.zeros(9, np.float32)}, "train_labels is float32, must be whole numbers"),
         ({"test_images": np.zeros((3, 1, 8, 8), np.uint8)}, "make them one size"),
         ({"train_images": np.zeros((9, 1, 4, 4), np.float32)}, "must be uint8"),
+        ({"train_images": np.zeros((9, 2, 1, 4, 4), np.uint8)}, "make them one size"),
         ({"class_names": np.array(["a"])}, "labels must lie in 0..0"),
         ({"class_names": np.array([{}])}, "not an .npz file of plain arrays"),  # a pickle inside
     ],
@@ -207,3 +239,17 @@ def test_training_on_own_images_reaches_the_integer_network(tmp_path):
     assert main(["train", "--output-dir", str(tmp_path / "run"), "--dataset", name, "--epochs", "2"]) == 0
     assert main(["export", str(tmp_path / "run"), "-o", str(tmp_path / "own.qsnn")]) == 0
     assert main(["simulate", str(tmp_path / "own.qsnn")]) == 0
+
+
+def test_training_on_event_frames_reaches_the_integer_network(tmp_path):
+    pytest.importorskip("torch")
+    from pynq_qsnn.cli import main
+
+    counts = np.random.default_rng(0).integers(0, 256, (12, 3, 2, 4, 4), np.uint8)  # [N, T, C, H, W]
+    name = own_images(tmp_path / "events.npz", train_images=counts[:9], test_images=counts[9:])
+    assert load_dataset(name, "train").num_steps == 3
+    words = ["train", "--dataset", name, "--epochs", "2", "--spike-bits", "1", "--flip", "--crop-padding", "1"]
+    assert main([*words, "--output-dir", str(tmp_path / "other"), "--num-steps", "2"]) == 2
+    assert main([*words, "--output-dir", str(tmp_path / "run"), "--num-steps", "3"]) == 0
+    assert main(["export", str(tmp_path / "run"), "-o", str(tmp_path / "events.qsnn")]) == 0
+    assert main(["simulate", str(tmp_path / "events.qsnn")]) == 0

@@ -1,0 +1,92 @@
+"""Pictures in Parquet files of the Hugging Face layout: columns image{bytes, path} (or img) and label.
+
+    FOLDER/train-*.parquet, FOLDER/validation-*.parquet (or val-*, test-*)
+
+A row of Parquet cannot be read by itself, and training reads in random order: the rows are copied once into an Arrow
+file in the cache folder, which is mapped into memory and read where it is.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from ..files import atomic_file, cache_dir
+from ..progress import bar_file
+
+PREFIXES = {"train": ("train",), "test": ("validation", "val", "test")}
+ROWS = 256  # of a batch that is copied
+
+
+class ParquetRows:
+    """The source of pictures in Parquet files; ``labels`` int64 [N] and ``class_names`` beside them."""
+
+    def __init__(self, files: list):
+        import pyarrow
+
+        self.files = [Path(file) for file in files]
+        mapped = pyarrow.memory_map(str(_arrow_file(self.files)))
+        self.table = pyarrow.ipc.open_file(mapped).read_all()
+        self.labels = self.table.column("label").to_numpy().astype(np.int64)
+        self.class_names = _class_names(self.table.schema, self.labels)
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index: int):
+        return f"{self.files[0].parent}, row {index}", self.table.column("bytes")[index].as_py()
+
+
+def load_parquet(folder: Path, split: str):
+    """(source, labels, class names) of one split. Raises DataError."""
+    for prefix in PREFIXES[split]:
+        if files := sorted(folder.glob(f"{prefix}-*.parquet")):
+            rows = ParquetRows(files)
+            return rows, rows.labels, rows.class_names
+    raise DataError(f"{folder} has no {'-*.parquet or '.join(PREFIXES[split])}-*.parquet")
+
+
+def _arrow_file(files: list) -> Path:
+    """The rows of all files as one Arrow file in the cache: columns bytes and label."""
+    key = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        key.update(f"{file.resolve()} {status.st_size} {status.st_mtime_ns}\n".encode())
+    target = cache_dir() / f"parquet-{key.hexdigest()[:16]}.arrow"
+    if not target.exists():
+        _copy(files, target)
+    return target
+
+
+def _copy(files: list, target: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+    from tqdm import tqdm
+
+    with atomic_file(target) as stream:
+        writer = None
+        for file in tqdm(files, "copy Parquet", leave=False, file=bar_file()):
+            try:
+                rows = pyarrow.parquet.ParquetFile(file)
+                column = next(name for name in ("image", "img") if name in rows.schema_arrow.names)
+                schema = pyarrow.schema(
+                    [("bytes", pyarrow.large_binary()), ("label", pyarrow.int64())], rows.schema_arrow.metadata
+                )
+                writer = writer or pyarrow.ipc.new_file(stream, schema)
+                for batch in rows.iter_batches(ROWS, columns=[column, "label"]):
+                    content = batch.column(column).field("bytes").cast(pyarrow.large_binary())
+                    writer.write_batch(pyarrow.record_batch([content, batch.column("label")], schema=schema))
+            except (pyarrow.ArrowException, OSError, KeyError, StopIteration) as error:
+                raise DataError(f"{file} is not Parquet with image{{bytes, path}} and label: {error}") from error
+        writer.close()
+
+
+def _class_names(schema, labels) -> tuple:
+    """The names that Hugging Face writes into the schema, else "0", "1", ... up to the largest label."""
+    try:
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        return tuple(features["label"]["names"])
+    except (KeyError, TypeError, ValueError):
+        return tuple(str(label) for label in range(int(labels.max(initial=0)) + 1))
