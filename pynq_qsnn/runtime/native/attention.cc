@@ -62,6 +62,25 @@ void MultiplyAdd(const Left<Real>& left, int64_t rows, int64_t inner, const Matr
   }
 }
 
+// A tensor as rows of tokens.
+struct Tokens {
+  Tokens(int64_t index, const std::vector<Tensor>& tensors) : index(index), tensor(tensors[index]) {
+    for (int64_t row = 0; row < tensor.height; ++row) {
+      for (int64_t col = 0; col < tensor.width; ++col) {
+        offsets.push_back(tensor.Offset(0, 0, row, col) - tensor.Offset(0, 0, 0, 0));
+      }
+    }
+  }
+
+  uint8_t* First(Workspace& workspace, int64_t frame, int64_t step) const {
+    return workspace.tensors[index].data() + tensor.Offset(frame, step, 0, 0);
+  }
+
+  int64_t index;
+  Tensor tensor;
+  std::vector<int64_t> offsets;  // bytes from the first token of a step to each
+};
+
 // Real: type of the products. Sum: what the neurons get, int32_t or int64_t.
 template <typename Real, typename Sum>
 class Attention : public Layer {
@@ -79,8 +98,7 @@ class Attention : public Layer {
  private:
   class Work;
 
-  int64_t query_index_, key_index_, value_index_, output_index_;
-  Tensor query_, key_, value_, output_;
+  Tokens query_, key_, value_, output_;
   int64_t heads_, channels_, tokens_, steps_;  // channels: of a head
   bool scores_first_;                          // (Q K^T) V, whose cost grows with tokens^2; or Q (K^T V)
   NeuronRule rule_;
@@ -90,21 +108,17 @@ class Attention : public Layer {
 
 template <typename Real, typename Sum>
 Attention<Real, Sum>::Attention(const AttentionSpec& spec, const std::vector<Tensor>& tensors, int64_t largest_sum)
-    : query_index_(spec.query),
-      key_index_(spec.key),
-      value_index_(spec.value),
-      output_index_(spec.output),
-      query_(tensors[spec.query]),
-      key_(tensors[spec.key]),
-      value_(tensors[spec.value]),
-      output_(tensors[spec.output]),
+    : query_(spec.query, tensors),
+      key_(spec.key, tensors),
+      value_(spec.value, tensors),
+      output_(spec.output, tensors),
       heads_(spec.heads),
-      channels_(query_.channels / heads_),
-      tokens_(query_.height * query_.width),
-      steps_(query_.steps),
+      channels_(query_.tensor.channels / heads_),
+      tokens_(query_.offsets.size()),
+      steps_(query_.tensor.steps),
       scores_first_(tokens_ <= channels_),
       rule_(MakeNeuronRule(spec.neuron)) {
-  for (int64_t c = 0; c < query_.channels; ++c) rules_.push_back(MakeChannelRule(spec.neuron, c, largest_sum));
+  for (int64_t c = 0; c < heads_ * channels_; ++c) rules_.push_back(MakeChannelRule(spec.neuron, c, largest_sum));
   if constexpr (std::is_same_v<Sum, int32_t>) {
     for (int64_t head = 0; head < heads_; ++head) {
       for (int64_t c = 0; c < channels_; c += kMaxLanes) {
@@ -116,7 +130,8 @@ Attention<Real, Sum>::Attention(const AttentionSpec& spec, const std::vector<Ten
   }
 }
 
-// One thread's work on one head of a frame after another. What lies in a matrix behind the last channel stays zero.
+// One thread's work on one head of a frame after another. Behind the last channel of a head, a matrix holds what comes
+// of the codes that follow there, which are no larger: no product of channels reads it, and no neuron stores it.
 template <typename Real, typename Sum>
 class Attention<Real, Sum>::Work {
  public:
@@ -156,25 +171,30 @@ class Attention<Real, Sum>::Work {
   }
 
  private:
-  // Bytes from a tensor's begin to the head's first channel of a token.
-  int64_t Offset(const Tensor& tensor, int64_t step, int64_t token) const {
-    return tensor.Offset(frame_, step, token / tensor.width, token % tensor.width) + head_ * layer_.channels_;
+  // The head's codes of a step's first token.
+  uint8_t* Codes(const Tokens& tokens, int64_t step) const {
+    return tokens.First(workspace_, frame_, step) + head_ * layer_.channels_;
   }
 
-  // matrix: [count, head's channels] of the tokens from `first` on.
-  void LoadTokens(int64_t index, const Tensor& tensor, int64_t step, int64_t first, int64_t count,
-                  Matrix<Real>& matrix) const {
+  // matrix: [count, head's channels] of the tokens from `first` on. May read the kReadAhead bytes behind the tensor.
+  void LoadTokens(const Tokens& tokens, int64_t step, int64_t first, int64_t count, Matrix<Real>& matrix) const {
+    const uint8_t* codes = Codes(tokens, step);
     for (int64_t i = 0; i < count; ++i) {
-      const uint8_t* codes = workspace_.tensors[index].data() + Offset(tensor, step, first + i);
-      std::copy_n(codes, layer_.channels_, matrix.Row(i));
+      const uint8_t* from = codes + tokens.offsets[first + i];
+      for (int64_t lane = 0; lane < matrix.columns; lane += kLanes) {
+        Real* to = matrix.Row(i) + lane;
+        for (int c = 0; c < kLanes; ++c) to[c] = from[lane + c];
+      }
     }
   }
 
   void LoadKeysAndValues(int64_t step) {
-    LoadTokens(layer_.value_index_, layer_.value_, step, 0, layer_.tokens_, right_[step]);
+    LoadTokens(layer_.value_, step, 0, layer_.tokens_, right_[step]);
+    const uint8_t* codes = Codes(layer_.key_, step);
     for (int64_t token = 0; token < layer_.tokens_; ++token) {
-      const uint8_t* codes = workspace_.tensors[layer_.key_index_].data() + Offset(layer_.key_, step, token);
-      for (int64_t c = 0; c < layer_.channels_; ++c) keys_[step].Row(c)[token] = codes[c];
+      for (int64_t c = 0; c < layer_.channels_; ++c) {
+        keys_[step].Row(c)[token] = codes[layer_.key_.offsets[token] + c];
+      }
     }
   }
 
@@ -182,8 +202,8 @@ class Attention<Real, Sum>::Work {
     right_[step].Clear();
     for (int64_t first = 0; first < layer_.tokens_; first += kTokens) {
       const int64_t count = std::min(kTokens, layer_.tokens_ - first);
-      LoadTokens(layer_.key_index_, layer_.key_, step, first, count, keys_[0]);
-      LoadTokens(layer_.value_index_, layer_.value_, step, first, count, values_);
+      LoadTokens(layer_.key_, step, first, count, keys_[0]);
+      LoadTokens(layer_.value_, step, first, count, values_);
       MultiplyAdd<Real>({keys_[0].Row(0), 1, keys_[0].columns}, layer_.channels_, count, values_, right_[step].Row(0),
                         right_[step].columns);
     }
@@ -191,7 +211,7 @@ class Attention<Real, Sum>::Work {
 
   // Adds the products of `count` tokens from `first` on to zeros.
   void MultiplyQueries(int64_t step, int64_t first, int64_t count) {
-    LoadTokens(layer_.query_index_, layer_.query_, step, first, count, queries_);
+    LoadTokens(layer_.query_, step, first, count, queries_);
     Left<Real> left{queries_.Row(0), queries_.columns, 1};
     int64_t inner = layer_.channels_;
     if (layer_.scores_first_) {
@@ -205,10 +225,9 @@ class Attention<Real, Sum>::Work {
 
   void Fire(int64_t first, int64_t count) {
     uint8_t* outputs[kTokens];
-    for (int64_t i = 0; i < count; ++i) {
-      outputs[i] = workspace_.tensors[layer_.output_index_].data() + Offset(layer_.output_, 0, first + i);
-    }
-    const int64_t output_step = layer_.output_.StepBytes();
+    uint8_t* output = Codes(layer_.output_, 0);
+    for (int64_t i = 0; i < count; ++i) outputs[i] = output + layer_.output_.offsets[first + i];
+    const int64_t output_step = layer_.output_.tensor.StepBytes();
     if constexpr (std::is_same_v<Sum, int32_t>) {
       const int64_t panels = layer_.panels_.size() / layer_.heads_;
       for (int64_t panel = 0; panel < panels; ++panel) {
