@@ -37,11 +37,14 @@ def print_costs(network: Network, activity: dict[str, Activity] | None) -> dict:
     return {"layers": rows, "totals": totals, "energy": energy}
 
 
-def layer_rows(network: Network, cost: NetworkCost) -> list[dict]:
-    """One row a layer, two an attention. Bit budget (Eq. 4) = T x weight bits x bits of the spikes that it emits."""
+def layer_rows(network: Network, cost: NetworkCost | None = None) -> list[dict]:
+    """One row a layer, two an attention; cost: of the network, None counts it without rates.
+
+    Bit budget (Eq. 4) = T x weight bits x bits of the spikes that a layer emits.
+    """
     layers = {layer.name: layer for layer in network.layers}
     rows = []
-    for counted in cost.layers:
+    for counted in (cost or count(network)).layers:
         layer, tensor = layers[counted.layer], network.tensors[counted.layer]
         row = {**counted.row(), "layer": counted.name, "shape": " x ".join(map(str, tensor.shape))}
         row.update(sums=counted.num_steps, num_steps=tensor.num_steps)
