@@ -234,7 +234,7 @@ def test_a_network_that_no_overlay_runs_has_the_hosts_rows(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "host simulator, 1 thread" in out and "NumPy reference" in out and "emulated" not in out
     assert re.search(
-        r"not measured: KV260: attention\d+ \(spiking self-attention\): overlay kv260 has no attention", out
+        r"not measured: KV260: attention\d+ \(spiking self-attention\): overlay kv260 runs no attention", out
     )
     assert all(row["bit_exact"] for row in json.loads((tmp_path / "bench.json").read_text())["rows"])
     for asked in (["--emulate"], ["--csim", "1"], ["--bitfile", "x.bit"]):

@@ -87,9 +87,8 @@ def _check_kinds(network: Network, config: HardwareConfig) -> None:
     refused = [f"{layer.name} ({what})" for layer in network.layers if (what := _missing_kind(layer))]
     if refused:
         raise CapacityError(
-            f"{', '.join(refused)}: overlay {config.name} has no attention, one number of steps for all layers, and "
-            "pools without padding. Run the network on the host simulator (pynq-qsnn simulate), or build it without "
-            "these layers"
+            f"{', '.join(refused)}: overlay {config.name} runs no attention, no change of steps and no padded pool. "
+            "Run the network on the host simulator (pynq-qsnn simulate), or build it without these layers"
         )
 
 
