@@ -261,11 +261,10 @@ class Platform:
     def compute_pj(self, layer: LayerCost) -> float | None:
         """Energy of a layer's sums; None where it needs rates that were not measured."""
         dense = layer.macs * layer.num_steps
-        rate = layer.rate
-        nonzero = None if rate is None else dense * rate
-        operations = {"all": dense, "nonzero": nonzero, "unary": layer.unary_additions}[self.operations]
         if layer.image and self.image_pj is not None:
             return dense * self.image_pj
+        nonzero = None if layer.rate is None else dense * layer.rate
+        operations = {"all": dense, "nonzero": nonzero, "unary": layer.unary_additions}[self.operations]
         each = self.multiply_pj_per_bits * (layer.weight_bits or 0) * layer.input_bits + self.add_pj
         return None if operations is None else operations * each
 
