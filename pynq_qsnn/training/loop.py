@@ -26,7 +26,7 @@ from .losses import classification_loss
 from .models import NetworkSpec, build_model
 from .options import TrainConfig
 from .record import COLUMNS, Record
-from .schedule import learning_rate_at, seed_of
+from .schedule import epoch_rates, seed_of
 
 LAST_NAME = "last.safetensors"
 EVALUATION_BATCH = 250
@@ -143,7 +143,7 @@ def network_spec(config: TrainConfig, dataset) -> NetworkSpec:
 
 def evaluate(model, dataset, processes=None):
     """(mean cross-entropy, accuracy 0..1) over a data set, in fp32; each of `processes` takes a part of the images."""
-    processes = processes or distributed.Processes(0, 1, torch.device("cpu"))
+    processes = processes or distributed.Processes(0, 1, next(model.parameters()).device)
     processes.share_buffers(model)
     labels = torch.from_numpy(dataset.labels).split(EVALUATION_BATCH)
     mine = slice(processes.rank, None, processes.count)
@@ -207,7 +207,7 @@ def _train_epoch(learner, dataset, config, progress, processes, save):
     batches = processes.batches(order, config.batch_size)
     if not batches:
         raise ConfigError(f"{len(dataset)} training images are too few for {processes.count} processes")
-    num_steps, warmup_steps = config.epochs * len(batches), round(config.warmup_epochs * len(batches))
+    rates = epoch_rates(config, epoch, len(batches))
     augmentation = Augmentation(config, dataset.images.shape[1:], len(dataset.class_names))
     labels = torch.from_numpy(dataset.labels)
     sums = torch.tensor(progress.sums if processes.is_first else (0.0,) * 3, dtype=torch.float64, device=device)
@@ -221,21 +221,16 @@ def _train_epoch(learner, dataset, config, progress, processes, save):
     for step, inputs in enumerate(bar, progress.steps):
         torch.manual_seed(seed_of(config.seed, epoch, step, processes.rank))
         expected = labels[batches[step]].to(device)
-        inputs, targets = augmentation(torch.from_numpy(inputs).to(device), expected)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            logits = learner.parallel(inputs, per_step=config.loss == "tet")
-        loss = classification_loss(logits, targets, config.label_smoothing)
-        rate = learning_rate_at(epoch * len(batches) + step, num_steps, warmup_steps, config.learning_rate)
-        learner.step(loss, rate)
-        sums[0] += loss.detach() * len(expected)
-        sums[1] += (_mean_logits(logits).argmax(1) == expected).sum()
+        loss, hits = _step(learner, augmentation, config, torch.from_numpy(inputs).to(device), expected, rates[step])
+        sums[0] += loss * len(expected)
+        sums[1] += hits
         sums[2] += len(expected)
         ended = step + 1 == len(batches)
         saving = config.checkpoint_every and (step + 1) % config.checkpoint_every == 0
         if step % CHECK_STEPS == 0 or saving or ended:
             loss_sum, hits, seen = sums.tolist()
             if not math.isfinite(loss_sum) or ((saving or ended) and not learner.is_finite()):
-                raise ConfigError(f"epoch {epoch + 1}: a loss or weight is not finite; lower learning_rate ({rate:g})")
+                raise ConfigError(f"epoch {epoch + 1}: a loss or weight is not finite; lower --learning-rate")
             bar.set_postfix(loss=f"{loss_sum / seen:.3f}", accuracy=f"{hits / seen:.3f}", refresh=False)
         if saving:
             progress.steps, progress.sums = step + 1, tuple(processes.sum(sums).tolist())
@@ -244,15 +239,22 @@ def _train_epoch(learner, dataset, config, progress, processes, save):
     loss_sum, hits, seen = processes.sum(sums).tolist()
     return {
         "epoch": epoch + 1,
-        "learning_rate": rate,
+        "learning_rate": rates[-1],
         "train_loss": loss_sum / seen,
         "train_accuracy": hits / seen,
         "train_s": round(time.perf_counter() - start, 2),
     }
 
 
-def _mean_logits(logits):
-    return logits.mean(0) if logits.ndim == 3 else logits
+def _step(learner, augmentation, config, images, labels, rate):
+    """One step on uint8 images: (the mean loss, the number of right answers), tensors."""
+    inputs, targets = augmentation(images, labels)
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        logits = learner.parallel(inputs, per_step=config.loss == "tet")
+    loss = classification_loss(logits, targets, config.label_smoothing)
+    learner.step(loss, rate)
+    mean = logits.mean(0) if logits.ndim == 3 else logits
+    return loss.detach(), (mean.argmax(1) == labels).sum()
 
 
 def _save(path, config, learner, progress):

@@ -12,6 +12,13 @@ def learning_rate_at(step: int, num_steps: int, warmup_steps: int, peak: float) 
     return peak * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def epoch_rates(config, epoch: int, num_steps: int) -> list:
+    """The learning rate of each of the `num_steps` steps of an epoch (0-based) of a TrainConfig."""
+    total, warmup = config.epochs * num_steps, round(config.warmup_epochs * num_steps)
+    steps = range(epoch * num_steps, (epoch + 1) * num_steps)
+    return [learning_rate_at(step, total, warmup, config.learning_rate) for step in steps]
+
+
 def seed_of(*position: int) -> int:
     """A seed of 63 bits for a position: (seed, epoch) for an epoch's order, (seed, epoch, step, rank) for a step."""
     digest = hashlib.sha256("/".join(map(str, position)).encode()).digest()

@@ -89,7 +89,7 @@ def test_a_diverged_run_says_so_and_keeps_its_checkpoint(tmp_path, monkeypatch, 
         step(self, loss * (float("nan") if len(done) == 10 else 1.0), rate)
 
     monkeypatch.setattr(Learner, "step", poisoned)
-    with pytest.raises(ConfigError, match="epoch 2 is not finite; lower learning_rate"):
+    with pytest.raises(ConfigError, match="epoch 2: a loss or weight is not finite; lower --learning-rate"):
         train(settings)
     model, state = load_model(tmp_path / "last.safetensors")
     assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())

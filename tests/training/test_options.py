@@ -27,7 +27,9 @@ def test_defaults_are_those_of_the_config():
 def test_the_recorded_command_repeats_the_run():
     config = TrainConfig(
         output_dir="my out", weight_bits=1, spike_bits=2, num_steps=2, leak_shift=None, flip=True, crop_padding=4,
-        learning_rate=2e-3, num_threads=2, init_from="a b.safetensors",
+        learning_rate=2e-3, num_threads=2, init_from="a b.safetensors", ema=0.99, clip_norm=1.0, mixup=0.2, loss="tet",
+        auto_augment="trivial", checkpoint_every=50, image_size=64, dataset="my pictures/", residual="iand",
+        device="cpu",
     )  # fmt: skip
     words = shlex.split(command_line(config))
     assert words[:2] == ["pynq-qsnn", "train"]
@@ -40,7 +42,8 @@ def test_the_recorded_command_repeats_the_run():
         {"dataset": "mnist"}, {"model": "vgg"}, {"weight_bits": 3}, {"spike_bits": 3}, {"num_steps": 0}, {"epochs": 0},
         {"batch_size": 1}, {"learning_rate": 0}, {"warmup_epochs": 20}, {"label_smoothing": 1}, {"cutout": -1},
         {"precision": "fp16"}, {"surrogate": "step"}, {"reset_mode": "soft"}, {"weight_decay": -1},
-        {"leak_shift": 0}, {"num_threads": 0},
+        {"leak_shift": 0}, {"num_threads": 0}, {"ema": 1}, {"clip_norm": -1}, {"mixup": -0.1}, {"loss": "mse"},
+        {"auto_augment": "auto"}, {"device": "tpu"}, {"checkpoint_every": -1}, {"image_size": 0}, {"residual": "add"},
     ],
 )  # fmt: skip
 def test_bad_values_are_refused(changes):
