@@ -5,6 +5,7 @@ from brevitas import nn as qnn
 from torch import nn
 from torch.nn import functional
 
+from . import native_pool
 from .quantizers import weight_quantizer
 
 
@@ -26,10 +27,10 @@ class SpikingConv(nn.Module):
 
     def forward(self, x, replay=False, skip=None):
         """skip: a current [T*B, C', H', W'] added before firing; subsampled and zero-padded to this layer's shape."""
-        current = self.norm(self.conv(x))
-        if skip is not None:
-            current = current + match_shape(skip, current.shape)
-        return self.neuron(current, replay)
+        current = self.conv(x)
+        if skip is None:
+            return self.neuron(current, replay, self.norm)
+        return self.neuron(self.norm(current) + match_shape(skip, current.shape), replay)
 
 
 class SelfAttention(nn.Module):
@@ -49,7 +50,7 @@ class SelfAttention(nn.Module):
         self.neuron = neuron
 
     def forward(self, x):
-        return self.neuron(self.norm(attend(self.query(x), self.key(x), self.value(x), self.heads)))
+        return self.neuron(attend(self.query(x), self.key(x), self.value(x), self.heads), norm=self.norm)
 
 
 def attend(query, key, value, heads):
@@ -74,7 +75,7 @@ class SpikingLinear(nn.Module):
         self.weight_bits = weight_bits
 
     def forward(self, x, replay=False):
-        return self.neuron(self.norm(self.linear(x)), replay)
+        return self.neuron(self.linear(x), replay, self.norm)
 
 
 class Head(nn.Module):
@@ -97,6 +98,11 @@ class Head(nn.Module):
 
 class MaxPool(nn.MaxPool2d):
     """Maximum of the codes, after firing."""
+
+    def forward(self, x):
+        if native_pool.takes(x, self.kernel_size, self.stride, self.padding):
+            return native_pool.NativeMaxPool.apply(x, self.kernel_size)
+        return super().forward(x)
 
 
 class SumPool(nn.Module):

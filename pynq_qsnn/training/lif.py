@@ -101,12 +101,17 @@ class MultiBitLIF(nn.Module):
         self.threshold = default_threshold(self.s_max) if threshold is None else float(threshold)
         self.surrogate = get_surrogate(surrogate)
 
-    def forward(self, current, replay=False):
-        fire = native_fire.NativeFire if native_fire.takes(current, self.surrogate) else TorchFire
-        return fire.apply(
-            current, self.num_steps, replay, self.threshold, self.s_max, self.leak_shift, self.reset_mode,
-            self.surrogate,
+    def forward(self, current, replay=False, norm=None):
+        """norm: a batch norm that the current passes first."""
+        settings = (
+            self.num_steps, replay, self.threshold, self.s_max, self.leak_shift, self.reset_mode, self.surrogate
         )  # fmt: skip
+        native = native_fire.takes(current, self.surrogate)
+        if norm is not None:
+            if native and native_fire.takes_norm(current, norm):
+                return native_fire.NativeNormFire.apply(current, norm.weight, norm.bias, norm, *settings)
+            current = norm(current)
+        return (native_fire.NativeFire if native else TorchFire).apply(current, *settings)
 
     def extra_repr(self):
         return (

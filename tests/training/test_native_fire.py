@@ -7,10 +7,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from pynq_qsnn.errors import ToolMissing  # noqa: E402
-from pynq_qsnn.training import native_fire  # noqa: E402
+from pynq_qsnn.training import native, native_fire  # noqa: E402
 from pynq_qsnn.training.lif import MultiBitLIF, TorchFire, default_threshold  # noqa: E402
 from pynq_qsnn.training.models import NetworkSpec, build_model  # noqa: E402
-from pynq_qsnn.training.native_fire import NativeFire  # noqa: E402
+from pynq_qsnn.training.native_fire import NativeFire, NativeNormFire  # noqa: E402
 from pynq_qsnn.training.surrogate import SURROGATES  # noqa: E402
 
 BOTH = (NativeFire, TorchFire)
@@ -18,7 +18,7 @@ BOTH = (NativeFire, TorchFire)
 
 @pytest.fixture(autouse=True)
 def compiler():
-    if native_fire.library() is None:
+    if native.library() is None:
         pytest.skip("no C++ compiler")
 
 
@@ -94,15 +94,80 @@ def test_rows_that_are_no_whole_steps_are_refused():
         MultiBitLIF(1, 2)(torch.zeros(5, 3))
 
 
+def norm_and_fire(fused, norm, current, weight, *arguments):
+    """(output, gradients of the current, the norm's weight and bias, the norm afterwards)."""
+    current, norm = current.clone().requires_grad_(), copy.deepcopy(norm)
+    if fused:
+        output = NativeNormFire.apply(current, norm.weight, norm.bias, norm, *arguments)
+    else:
+        output = TorchFire.apply(norm(current), *arguments)
+    output.backward(weight)
+    return output.detach(), (current.grad, norm.weight.grad, norm.bias.grad), norm
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("replay", [False, True])
+@pytest.mark.parametrize("channels, size", [(1, 20), (5, 9), (64, 6), (700, 2), (48, None)])
+def test_with_the_batch_norm_before(channels, size, training, replay):
+    torch.manual_seed(channels)
+    images, num_steps = 6, 3
+    shape = (channels,) if size is None else (channels, size, size)
+    norm = (torch.nn.BatchNorm1d if size is None else torch.nn.BatchNorm2d)(channels).train(training)
+    with torch.no_grad():
+        norm.weight.uniform_(0.5, 2)
+        norm.bias.normal_()
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+    current = 3 + 2 * torch.randn(images if replay else images * num_steps, *shape)
+    weight = torch.randn(images * num_steps, *shape)
+    if size:
+        current, weight = (x.to(memory_format=torch.channels_last) for x in (current, weight))
+    assert native_fire.takes_norm(current, norm)
+    # The rectangle's steps would turn the last bit of a membrane into another gradient.
+    arguments = (num_steps, replay, 0.75, 3, 1, "subtract", SURROGATES["arctan"])
+    output, grads, norm_a = norm_and_fire(True, norm, current, weight, *arguments)
+    expected, expected_grads, norm_b = norm_and_fire(False, norm, current, weight, *arguments)
+    assert (output != expected).float().mean() < 1e-4 and len(output.unique()) == 4  # a membrane at a threshold's edge
+    for a, b in zip(grads, expected_grads):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+    for a, b in zip(norm_a.buffers(), norm_b.buffers()):
+        torch.testing.assert_close(a, b)
+
+
+def test_statistics_of_a_far_mean_and_a_batch_norm_on_two_threads():
+    norm = torch.nn.BatchNorm2d(3)
+    current = (1000 + torch.randn(64, 3, 16, 16)).to(memory_format=torch.channels_last)
+    arguments = (4, False, 1.0, 1, 1, "subtract", SURROGATES["triangle"])
+    weight = torch.randn(64, 3, 16, 16)
+    one, grads_one, norm_one = norm_and_fire(True, norm, current, weight, *arguments)
+    torch.testing.assert_close(
+        norm_one.running_var - 0.9, 0.1 * current.double().var((0, 2, 3)).float(), rtol=1e-4, atol=0
+    )
+    torch.set_num_threads(2)  # conftest.py puts it back
+    two, grads_two, norm_two = norm_and_fire(True, norm, current, weight, *arguments)
+    assert torch.equal(one, two) and torch.equal(norm_one.running_var, norm_two.running_var)
+    assert all(torch.equal(a, b) for a, b in zip(grads_one, grads_two))
+
+
+def test_batch_norms_of_other_kinds_are_left_to_torch():
+    current = torch.randn(4, 3)
+    for norm in (torch.nn.BatchNorm1d(3, affine=False), torch.nn.BatchNorm1d(3, momentum=None), torch.nn.LayerNorm(3)):
+        assert not native_fire.takes_norm(current, norm)
+        assert torch.equal(MultiBitLIF(1, 2)(current, norm=norm), MultiBitLIF(1, 2)(norm(current)))
+    assert not native_fire.takes_norm(torch.randn(4, 3, 2, 2), torch.nn.BatchNorm2d(3))  # channels are not innermost
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        MultiBitLIF(1, 1)(torch.randn(1, 3), norm=torch.nn.BatchNorm1d(3))
+
+
 def test_a_network_trains_alike_with_either(monkeypatch):
     torch.manual_seed(0)
     spec = NetworkSpec("digits_small", (1, 8, 8), 10, weight_bits=4, spike_bits=2, num_steps=2)
-    native = build_model(spec).to(memory_format=torch.channels_last)
-    plain, images = copy.deepcopy(native), torch.rand(6, 1, 8, 8)
-    native(images).square().sum().backward()
-    monkeypatch.setattr(native_fire, "takes", lambda current, surrogate: False)
+    fast = build_model(spec).to(memory_format=torch.channels_last)
+    plain, images = copy.deepcopy(fast), torch.rand(6, 1, 8, 8)
+    fast(images).square().sum().backward()
+    monkeypatch.setattr(native, "takes", lambda tensor: False)
     plain(images).square().sum().backward()
-    for a, b in zip(native.parameters(), plain.parameters()):
+    for a, b in zip(fast.parameters(), plain.parameters()):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-4)
 
 
@@ -110,11 +175,11 @@ def test_without_a_compiler_torch_computes_and_says_so(monkeypatch):
     def build(*arguments):
         raise ToolMissing("fire is C++ and there is no compiler")
 
-    monkeypatch.setattr(native_fire, "build", build)
-    native_fire.library.cache_clear()
+    monkeypatch.setattr(native, "build", build)
+    native.library.cache_clear()
     try:
         with pytest.warns(UserWarning, match="torch's operators compute the neurons"):
             output = MultiBitLIF(1, 2)(torch.ones(4, 3))
         assert output.grad_fn is None and output.sum() == 12
     finally:
-        native_fire.library.cache_clear()
+        native.library.cache_clear()

@@ -1,22 +1,27 @@
-// Charge, fire and reset of a layer over all its steps, and the surrogate gradient: pynq_qsnn/training/lif.py, whose
-// torch code is the definition. A block of neurons goes through every step while its membranes are in the first-level
-// cache. The membranes are not kept for the backward pass, which computes them again from the currents: the same
-// instructions on the same values, hence the same bits.
+// Batch norm, charge, fire and reset of a layer over all its steps, and their gradient. The definition is torch's batch
+// norm followed by pynq_qsnn/training/lif.py.
+//
+// Tensors are dense and step-major with the channels innermost: [num_steps, rows, channels]. A block, whole rows of
+// every step, stays in the first-level cache while its neurons go through the steps. Membranes are not kept for the
+// backward pass, which computes them again from the currents: the same instructions on the same values, hence the same
+// bits. Sums over rows are taken in parts that depend on the shape alone, so that the number of threads changes no bit.
 
 #include <omp.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
+#include "scalar.h"
+#include "surrogate.h"
+
+namespace qsnn {
 namespace {
 
-constexpr float kSlope = 4.0f;  // SLOPE of surrogate.py
-
 struct Neuron {
-  int64_t num_neurons;  // of one step
+  int64_t rows;  // of one step
+  int64_t channels;
   int64_t num_steps;
   int64_t replay;  // the currents are those of one step, and every step receives them
   float threshold;
@@ -27,194 +32,291 @@ struct Neuron {
   int64_t num_threads;
 };
 
-struct BFloat16 {
-  uint16_t bits;
-};
+constexpr int64_t kCacheFloats = 4096;  // of a block's membranes: 16 KiB
+constexpr int64_t kPartFloats = 8192;   // values whose sums are taken together
 
-inline float Load(float x) { return x; }
+// Whole rows, as many values as wanted, at least one row.
+int64_t Rows(int64_t values, int64_t channels) { return std::max<int64_t>(values / channels, 1); }
 
-inline float Load(BFloat16 x) {
-  const uint32_t bits = static_cast<uint32_t>(x.bits) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
+int64_t BlockSize(const Neuron& neuron) {
+  return Rows(std::clamp<int64_t>(kCacheFloats / neuron.num_steps, 16, 512), neuron.channels) * neuron.channels;
 }
 
-inline void Store(float value, float* x) { *x = value; }
-
-inline void Store(float value, BFloat16* x) {  // to nearest, ties to even
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  const uint32_t rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
-  x->bits = static_cast<uint16_t>(value != value ? 0x7FC0 : rounded);
+// A value a channel -> a value a place of a block.
+std::vector<float> Repeat(const float* values, int64_t channels, int64_t size) {
+  std::vector<float> repeated(size);
+  for (int64_t row = 0; row < size; row += channels) std::copy(values, values + channels, &repeated[row]);
+  return repeated;
 }
 
-// A comparison with NaN is false, and its result here the NaN, as torch's clamp has it.
-inline float Clip(float x, float low, float high) {
-  x = x < low ? low : x;
-  return x > high ? high : x;
+// Sums a place of a block -> sums a channel.
+void Fold(const std::vector<float>& places, int64_t channels, double* sums) {
+  std::fill(sums, sums + channels, 0.0);
+  for (size_t row = 0; row < places.size(); row += channels) {
+    for (int64_t c = 0; c < channels; ++c) sums[c] += places[row + c];
+  }
 }
 
 inline float Code(float r, float s_max) { return Clip(std::floor(r), 0.0f, s_max); }
 
-// e^x by 2^n e^f with |f| <= ln2 / 2 and the Taylor polynomial of degree 6; relative error below 2e-7.
-inline float Exp(float x) {
-  x = Clip(x, -87.0f, 88.0f);
-  const float shifted = x * 1.442695041f + 12582912.0f;  // 1.5 * 2^23: the integer lands in the low bits
-  uint32_t bits;
-  std::memcpy(&bits, &shifted, sizeof bits);
-  const float n = shifted - 12582912.0f;
-  const float f = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.0f / 720;
-  for (const float c : {1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) p = p * f + c;
-  const uint32_t power = (bits << 23) + (127u << 23);
-  float scale;
-  std::memcpy(&scale, &power, sizeof scale);
-  return p * scale;
+// The membrane in thresholds before it fires.
+inline float Charge(const Neuron& neuron, float current, float left) {
+  return current / neuron.threshold + neuron.keep * left;
 }
 
-// Abramowitz and Stegun, Handbook of Mathematical Functions, 4.4.49: error below 2e-8 on [-1, 1].
-inline float Atan(float x) {
-  const float a = std::fabs(x);
-  const float z = a > 1.0f ? 1.0f / a : a;
-  const float q = z * z;
-  float p = 0.0028662257f;
-  for (const float c : {-0.0161657367f, 0.0429096138f, -0.0752896400f, 0.1065626393f, -0.1420889944f, 0.1999355085f,
-                        -0.3333314528f, 1.0f}) {
-    p = p * q + c;
-  }
-  const float y = a > 1.0f ? 1.57079632679f - p * z : p * z;
-  return std::copysign(y, x);
-}
-
-struct Triangle {
-  static float At(float r, float s_max) {
-    const float centre = (s_max + 1) * 0.5f;
-    return Clip(centre + 1 - std::fabs(r - centre), 0.0f, 1.0f);
-  }
-};
-
-struct Rectangle {
-  static float At(float r, float s_max) { return r > 0 && r < s_max + 1 ? 1.0f : 0.0f; }
-};
-
-struct Sigmoid {
-  static float At(float r, float s_max) {
-    return 1.0f / ((1 + Exp(-kSlope * r)) * (1 + Exp(-kSlope * (s_max + 1 - r))));
-  }
-};
-
-struct Arctan {
-  static float At(float r, float s_max) {
-    constexpr float kPerPi = 0.318309886f;
-    return (Atan(kSlope * r) * kPerPi + 0.5f) * (Atan(kSlope * (s_max + 1 - r)) * kPerPi + 0.5f);
-  }
-};
-
-constexpr int64_t kCacheFloats = 4096;  // of a block's membranes: 16 KiB
-
-int64_t BlockSize(int64_t num_steps) { return std::clamp<int64_t>(kCacheFloats / num_steps, 16, 512); }
-
-// membrane of the next step, before it fires: what the last step left, and the current.
-template <bool kZero, typename Scalar>
-inline void Charge(const Neuron& neuron, const Scalar* current, bool first, const float* before, float* r, int64_t n) {
-  const float threshold = neuron.threshold, s_max = neuron.s_max, keep = neuron.keep;
-  if (first) {
-    for (int64_t i = 0; i < n; ++i) r[i] = Load(current[i]) / threshold;
-    return;
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    const float code = Code(before[i], s_max);
-    const float left = kZero ? (code == 0 ? before[i] : 0.0f) : before[i] - code;
-    r[i] = Load(current[i]) / threshold + keep * left;
-  }
+// What firing leaves of it.
+template <bool kZero>
+inline float Reset(float r, float code) {
+  return kZero ? (code == 0 ? r : 0.0f) : r - code;
 }
 
 template <bool kZero, typename Scalar>
-void Forward(const Neuron& neuron, const Scalar* currents, Scalar* outputs) {
-  const int64_t size = BlockSize(1), total = neuron.num_neurons;
-#pragma omp parallel for num_threads(neuron.num_threads) schedule(static)
-  for (int64_t start = 0; start < total; start += size) {
-    float r[512];
-    const int64_t n = std::min(size, total - start);
-    for (int64_t t = 0; t < neuron.num_steps; ++t) {
-      const Scalar* current = currents + (neuron.replay ? 0 : t * total) + start;
-      Scalar* output = outputs + t * total + start;
-      Charge<kZero>(neuron, current, t == 0, r, r, n);
-      for (int64_t i = 0; i < n; ++i) Store(Code(r[i], neuron.s_max) * neuron.threshold, output + i);
-    }
-  }
-}
-
-template <typename Surrogate, bool kZero, typename Scalar>
-void Backward(const Neuron& neuron, const Scalar* currents, const Scalar* grad_outputs, Scalar* grad_currents) {
-  const int64_t size = BlockSize(neuron.num_steps), total = neuron.num_neurons, num_steps = neuron.num_steps;
+void Forward(const Neuron& neuron, const float* scale, const float* shift, const Scalar* currents, Scalar* outputs) {
+  const int64_t size = BlockSize(neuron), total = neuron.rows * neuron.channels;
+  const auto scales = Repeat(scale, neuron.channels, size), shifts = Repeat(shift, neuron.channels, size);
 #pragma omp parallel num_threads(neuron.num_threads)
   {
-    std::vector<float> membranes(num_steps * size), carried(size), sum(size);
+    std::vector<float> membranes(size);
 #pragma omp for schedule(static)
     for (int64_t start = 0; start < total; start += size) {
       const int64_t n = std::min(size, total - start);
-      for (int64_t t = 0; t < num_steps; ++t) {
-        const Scalar* current = currents + (neuron.replay ? 0 : t * total) + start;
-        float* r = membranes.data() + t * size;
-        Charge<kZero>(neuron, current, t == 0, r - size, r, n);
-      }
-      std::fill(carried.begin(), carried.end(), 0.0f);
-      std::fill(sum.begin(), sum.end(), 0.0f);
-      for (int64_t t = num_steps - 1; t >= 0; --t) {
-        const float* r = membranes.data() + t * size;
-        const Scalar* grad_output = grad_outputs + t * total + start;
+      std::fill(membranes.begin(), membranes.end(), 0.0f);
+      for (int64_t t = 0; t < neuron.num_steps; ++t) {
+        const Scalar* __restrict current = currents + (neuron.replay ? 0 : t * total) + start;
+        Scalar* __restrict output = outputs + t * total + start;
+        float* __restrict left = membranes.data();
         for (int64_t i = 0; i < n; ++i) {
-          const float back = kZero && !(r[i] < 1.0f) ? 0.0f : carried[i];
-          carried[i] = Surrogate::At(r[i], neuron.s_max) * Load(grad_output[i]) + neuron.keep * back;
+          const float r = Charge(neuron, Load(current[i]) * scales[i] + shifts[i], left[i]);
+          const float code = Code(r, neuron.s_max);
+          left[i] = Reset<kZero>(r, code);
+          Store(code * neuron.threshold, output + i);
         }
-        if (neuron.replay) {
-          for (int64_t i = 0; i < n; ++i) sum[i] += carried[i];
-        } else {
-          Scalar* grad_current = grad_currents + t * total + start;
-          for (int64_t i = 0; i < n; ++i) Store(carried[i], grad_current + i);
-        }
-      }
-      if (neuron.replay) {
-        for (int64_t i = 0; i < n; ++i) Store(sum[i], grad_currents + start + i);
       }
     }
   }
 }
 
-template <typename Surrogate, typename Scalar>
-void Backward(const Neuron& neuron, const void* currents, const void* grad_outputs, void* grad_currents) {
-  auto run = neuron.reset_to_zero ? Backward<Surrogate, true, Scalar> : Backward<Surrogate, false, Scalar>;
-  run(neuron, static_cast<const Scalar*>(currents), static_cast<const Scalar*>(grad_outputs),
-      static_cast<Scalar*>(grad_currents));
+// The backward pass of some rows, and what they add to the sums of the batch norm.
+template <typename Surrogate, bool kZero, typename Scalar>
+class BackwardPart {
+ public:
+  BackwardPart(const Neuron& neuron, const float* scale, const float* shift, const float* centre)
+      : neuron_(neuron),
+        size_(BlockSize(neuron)),
+        total_(neuron.rows * neuron.channels),
+        scale_(Repeat(scale, neuron.channels, size_)),
+        shift_(Repeat(shift, neuron.channels, size_)),
+        centre_(Repeat(centre, neuron.channels, size_)),
+        membranes_(neuron.num_steps * size_),
+        carried_(size_),
+        replayed_(size_),
+        sum_(size_),
+        moment_(size_) {}
+
+  // Gradients of currents * scale + shift. sums, two a channel: of the gradient, and of it times (current - centre).
+  void Run(int64_t begin, int64_t end, const Scalar* currents, const Scalar* grad_outputs, Scalar* grads,
+           double* sums) {
+    std::fill(sum_.begin(), sum_.end(), 0.0f);
+    std::fill(moment_.begin(), moment_.end(), 0.0f);
+    for (int64_t start = begin; start < end; start += size_) {
+      RunBlock(std::min(size_, end - start), currents + start, grad_outputs + start, grads + start);
+    }
+    Fold(sum_, neuron_.channels, sums);
+    Fold(moment_, neuron_.channels, sums + neuron_.channels);
+  }
+
+ private:
+  void RunBlock(int64_t n, const Scalar* currents, const Scalar* grad_outputs, Scalar* grads) {
+    const int64_t step = neuron_.replay ? 0 : total_;
+    float* __restrict left = carried_.data();
+    std::fill(left, left + n, 0.0f);
+    for (int64_t t = 0; t < neuron_.num_steps; ++t) {
+      const Scalar* __restrict current = currents + t * step;
+      float* __restrict r = membranes_.data() + t * size_;
+      for (int64_t i = 0; i < n; ++i) {
+        r[i] = Charge(neuron_, Load(current[i]) * scale_[i] + shift_[i], left[i]);
+        left[i] = Reset<kZero>(r[i], Code(r[i], neuron_.s_max));
+      }
+    }
+    float* carried = carried_.data();
+    float* replayed = replayed_.data();
+    std::fill(carried, carried + n, 0.0f);
+    std::fill(replayed, replayed + n, 0.0f);
+    for (int64_t t = neuron_.num_steps - 1; t >= 0; --t) {
+      const float* r = membranes_.data() + t * size_;
+      const Scalar* grad_output = grad_outputs + t * total_;
+      for (int64_t i = 0; i < n; ++i) {
+        const float back = kZero && !(r[i] < 1.0f) ? 0.0f : carried[i];
+        carried[i] = Surrogate::At(r[i], neuron_.s_max) * Load(grad_output[i]) + neuron_.keep * back;
+      }
+      if (neuron_.replay) {
+        for (int64_t i = 0; i < n; ++i) replayed[i] += carried[i];
+      } else {
+        Finish(n, carried, currents + t * step, grads + t * step);
+      }
+    }
+    if (neuron_.replay) Finish(n, replayed, currents, grads);
+  }
+
+  void Finish(int64_t n, const float* __restrict grad, const Scalar* __restrict current, Scalar* __restrict grads) {
+    float* __restrict sum = sum_.data();
+    float* __restrict moment = moment_.data();
+    const float* centre = centre_.data();
+    for (int64_t i = 0; i < n; ++i) {
+      Store(grad[i], grads + i);
+      sum[i] += grad[i];
+      moment[i] += grad[i] * (Load(current[i]) - centre[i]);
+    }
+  }
+
+  const Neuron& neuron_;
+  const int64_t size_, total_;
+  const std::vector<float> scale_, shift_, centre_;
+  std::vector<float> membranes_, carried_, replayed_, sum_, moment_;
+};
+
+template <typename Surrogate, bool kZero, typename Scalar>
+void Backward(const Neuron& neuron, const float* scale, const float* shift, const float* centre, const Scalar* currents,
+              const Scalar* grad_outputs, Scalar* grads, double* sums) {
+  const int64_t block = BlockSize(neuron), total = neuron.rows * neuron.channels, width = 2 * neuron.channels;
+  const int64_t size = block * std::max<int64_t>(kPartFloats / block, 1), parts = (total + size - 1) / size;
+  std::vector<double> of_parts(parts * width);
+#pragma omp parallel num_threads(neuron.num_threads)
+  {
+    BackwardPart<Surrogate, kZero, Scalar> part(neuron, scale, shift, centre);
+#pragma omp for schedule(static)
+    for (int64_t p = 0; p < parts; ++p) {
+      part.Run(p * size, std::min((p + 1) * size, total), currents, grad_outputs, grads, &of_parts[p * width]);
+    }
+  }
+  std::fill(sums, sums + width, 0.0);
+  for (int64_t p = 0; p < parts; ++p) {
+    for (int64_t i = 0; i < width; ++i) sums[i] += of_parts[p * width + i];
+  }
+}
+
+// Mean and variance (of the population) of each channel: two passes over a part in the cache, then the pairwise rule of
+// Chan, Golub and LeVeque, Stanford STAN-CS-79-773, in double precision.
+template <typename Scalar>
+void Moments(const Scalar* values, int64_t rows, int64_t channels, int64_t num_threads, float* mean, float* variance) {
+  const int64_t part_rows = Rows(kPartFloats, channels), parts = (rows + part_rows - 1) / part_rows;
+  const int64_t size = Rows(512, channels) * channels, width = 2 * channels;
+  std::vector<double> of_parts(parts * width);
+#pragma omp parallel num_threads(num_threads)
+  {
+    std::vector<float> centre(channels), places(size);
+#pragma omp for schedule(static)
+    for (int64_t p = 0; p < parts; ++p) {
+      const int64_t begin = p * part_rows * channels, end = std::min((p + 1) * part_rows, rows) * channels;
+      double* means = &of_parts[p * width];
+      std::fill(places.begin(), places.end(), 0.0f);
+      for (int64_t start = begin; start < end; start += size) {
+        const int64_t n = std::min(size, end - start);
+        for (int64_t i = 0; i < n; ++i) places[i] += Load(values[start + i]);
+      }
+      Fold(places, channels, means);
+      for (int64_t c = 0; c < channels; ++c) centre[c] = means[c] /= (end - begin) / channels;
+      const auto centres = Repeat(centre.data(), channels, size);
+      std::fill(places.begin(), places.end(), 0.0f);
+      for (int64_t start = begin; start < end; start += size) {
+        const int64_t n = std::min(size, end - start);
+        for (int64_t i = 0; i < n; ++i) {
+          const float x = Load(values[start + i]) - centres[i];
+          places[i] += x * x;
+        }
+      }
+      Fold(places, channels, means + channels);
+    }
+  }
+  for (int64_t c = 0; c < channels; ++c) {
+    double m = 0, squares = 0;
+    for (int64_t p = 0; p < parts; ++p) {
+      const double before = p * part_rows, count = std::min(part_rows, rows - p * part_rows);
+      const double difference = of_parts[p * width + c] - m;
+      m += difference * count / (before + count);
+      squares += of_parts[p * width + channels + c] + difference * difference * before * count / (before + count);
+    }
+    mean[c] = m;
+    variance[c] = squares / rows;
+  }
+}
+
+// grads <- grads * scale + values * slope + offset, each a channel.
+template <typename Scalar>
+void Combine(Scalar* grads, const Scalar* values, int64_t rows, int64_t channels, int64_t num_threads,
+             const float* scale, const float* slope, const float* offset) {
+  const int64_t size = Rows(512, channels) * channels, total = rows * channels;
+  const auto scales = Repeat(scale, channels, size), slopes = Repeat(slope, channels, size),
+             offsets = Repeat(offset, channels, size);
+#pragma omp parallel for num_threads(num_threads) schedule(static)
+  for (int64_t start = 0; start < total; start += size) {
+    const int64_t n = std::min(size, total - start);
+    const Scalar* __restrict value = values + start;
+    Scalar* __restrict grad = grads + start;
+    for (int64_t i = 0; i < n; ++i) {
+      Store(Load(grad[i]) * scales[i] + (Load(value[i]) * slopes[i] + offsets[i]), grad + i);
+    }
+  }
 }
 
 template <typename Scalar>
-void Forward(const Neuron& neuron, const void* currents, void* outputs) {
+void ForwardAny(const Neuron& neuron, const float* scale, const float* shift, const void* currents, void* outputs) {
   auto run = neuron.reset_to_zero ? Forward<true, Scalar> : Forward<false, Scalar>;
-  run(neuron, static_cast<const Scalar*>(currents), static_cast<Scalar*>(outputs));
+  run(neuron, scale, shift, static_cast<const Scalar*>(currents), static_cast<Scalar*>(outputs));
 }
 
 template <typename Scalar>
-void Backward(const Neuron& neuron, const void* currents, const void* grad_outputs, void* grad_currents) {
-  using Function = void (*)(const Neuron&, const void*, const void*, void*);
-  static const Function functions[] = {Backward<Triangle, Scalar>, Backward<Rectangle, Scalar>,
-                                       Backward<Sigmoid, Scalar>, Backward<Arctan, Scalar>};
-  functions[neuron.surrogate](neuron, currents, grad_outputs, grad_currents);
+void BackwardAny(const Neuron& neuron, const float* scale, const float* shift, const float* centre,
+                 const void* currents, const void* grad_outputs, void* grads, double* sums) {
+  constexpr decltype(&Backward<Triangle, true, Scalar>) kRun[][2] = {
+      {Backward<Triangle, false, Scalar>, Backward<Triangle, true, Scalar>},
+      {Backward<Rectangle, false, Scalar>, Backward<Rectangle, true, Scalar>},
+      {Backward<Sigmoid, false, Scalar>, Backward<Sigmoid, true, Scalar>},
+      {Backward<Arctan, false, Scalar>, Backward<Arctan, true, Scalar>},
+  };
+  kRun[neuron.surrogate][neuron.reset_to_zero](neuron, scale, shift, centre, static_cast<const Scalar*>(currents),
+                                               static_cast<const Scalar*>(grad_outputs), static_cast<Scalar*>(grads),
+                                               sums);
 }
 
 }  // namespace
+}  // namespace qsnn
 
+using qsnn::BFloat16;
+using qsnn::Neuron;
+
+// bfloat16: the format of the tensors, else float. Values of channels are float, sums double.
 extern "C" {
 
-// Arrays are dense, step-major: [num_steps, num_neurons], currents [num_neurons] with replay; float, or bfloat16.
-void qsnn_fire_forward(const Neuron* neuron, int64_t bfloat16, const void* currents, void* outputs) {
-  (bfloat16 ? Forward<BFloat16> : Forward<float>)(*neuron, currents, outputs);
+void qsnn_moments(int64_t bfloat16, const void* values, int64_t rows, int64_t channels, int64_t num_threads,
+                  float* mean, float* variance) {
+  if (bfloat16) {
+    qsnn::Moments(static_cast<const BFloat16*>(values), rows, channels, num_threads, mean, variance);
+  } else {
+    qsnn::Moments(static_cast<const float*>(values), rows, channels, num_threads, mean, variance);
+  }
 }
 
-void qsnn_fire_backward(const Neuron* neuron, int64_t bfloat16, const void* currents, const void* grad_outputs,
-                        void* grad_currents) {
-  (bfloat16 ? Backward<BFloat16> : Backward<float>)(*neuron, currents, grad_outputs, grad_currents);
+void qsnn_fire_forward(int64_t bfloat16, const Neuron* neuron, const float* scale, const float* shift,
+                       const void* currents, void* outputs) {
+  (bfloat16 ? qsnn::ForwardAny<BFloat16> : qsnn::ForwardAny<float>)(*neuron, scale, shift, currents, outputs);
+}
+
+void qsnn_fire_backward(int64_t bfloat16, const Neuron* neuron, const float* scale, const float* shift,
+                        const float* centre, const void* currents, const void* grad_outputs, void* grads,
+                        double* sums) {
+  (bfloat16 ? qsnn::BackwardAny<BFloat16> : qsnn::BackwardAny<float>)(*neuron, scale, shift, centre, currents,
+                                                                      grad_outputs, grads, sums);
+}
+
+void qsnn_combine(int64_t bfloat16, void* grads, const void* values, int64_t rows, int64_t channels,
+                  int64_t num_threads, const float* scale, const float* slope, const float* offset) {
+  if (bfloat16) {
+    qsnn::Combine(static_cast<BFloat16*>(grads), static_cast<const BFloat16*>(values), rows, channels, num_threads,
+                  scale, slope, offset);
+  } else {
+    qsnn::Combine(static_cast<float*>(grads), static_cast<const float*>(values), rows, channels, num_threads, scale,
+                  slope, offset);
+  }
 }
 }
