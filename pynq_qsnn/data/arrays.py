@@ -41,8 +41,9 @@ def load_arrays(path: str | Path, split: str) -> ImageDataset:
     shapes = [found[f"{name}_images"].shape[1:] for name in ("train", "test")]
     if shapes[0] != shapes[1]:
         raise DataError(f"{path}: training images are {shapes[0]}, test images {shapes[1]}; make them one size")
+    images = found[f"{split}_images"]
     return ImageDataset(
-        found[f"{split}_images"],
+        images[:, 0] if images.ndim == 5 and images.shape[1] == 1 else images,  # event frames of one step are images
         found[f"{split}_labels"].astype(np.int64),
         _class_names(found),
         _card(path, content, found),

@@ -241,6 +241,13 @@ def test_training_on_own_images_reaches_the_integer_network(tmp_path):
     assert main(["simulate", str(tmp_path / "own.qsnn")]) == 0
 
 
+def test_event_frames_of_one_step_are_images(tmp_path):
+    counts = np.arange(12 * 2 * 8 * 8, dtype=np.uint8).reshape(12, 1, 2, 8, 8)
+    name = own_images(tmp_path / "events.npz", train_images=counts[:9], test_images=counts[9:])
+    found = load_dataset(str(name), "test")
+    assert found.num_steps is None and np.array_equal(found.images, counts[9:, 0])
+
+
 def test_training_on_event_frames_reaches_the_integer_network(tmp_path):
     pytest.importorskip("torch")
     from pynq_qsnn.cli import main
