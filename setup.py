@@ -39,11 +39,13 @@ EXTRAS = {
         "qonnx",
     ],
     "notebook": ["jupyterlab", "ipykernel", "nbclient", "nbconvert", "matplotlib"],
+    "search": ["optuna>=5,<6", "matplotlib"],  # pynq-qsnn sweep, beside train
     "boards": ["distributed", "cryptography"],  # several boards at once: Dask, its links encrypted
     "video": ["opencv-python-headless<4.11"],  # newer ones need NumPy 2
     # What benchmarks/training.py compares with. SpikingJelly comes with pip install --no-deps spikingjelly: its own
-    # list moves torch. It imports loguru.
-    "compare": ["snntorch>=1,<2", "loguru"],
+    # list moves torch. It imports loguru; nirtorch is what both export their networks with.
+    "compare": ["snntorch>=1,<2", "nirtorch", "loguru"],
+    "interop": ["nir>=1.0.8,<2", "h5py", "onnx>=1.22,<1.23"],  # other frameworks' networks: NIR, QONNX
     "docs": ["sphinx", "furo", "myst-parser"],
     "dev": ["pytest", "hypothesis", "ruff", "clang-format", "pre-commit", "playwright", "build"],
 }
