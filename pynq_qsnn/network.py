@@ -411,8 +411,8 @@ def _pool_type(layer: Pool, source: TensorType) -> TensorType:
         raise NetworkError(f"{layer.name}: kernel {layer.kernel} and stride {layer.stride} must be positive")
     if not 0 <= layer.padding < layer.kernel or (layer.padding and layer.kind != "maximum"):
         raise NetworkError(
-            f"{layer.name}: padding {layer.padding} of a {layer.kind} pool; must be 0, or below kernel {layer.kernel} "
-            "for a maximum"
+            f"{layer.name}: padding {layer.padding} of pool kind {layer.kind!r}; must be 0, or, for a maximum, "
+            f"below kernel {layer.kernel}"
         )
     size = layer.kernel**2
     height, width = _window_output(layer.name, source.shape, (layer.kernel, layer.kernel), layer)
