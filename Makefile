@@ -55,7 +55,7 @@ $(VENV)/installed: $(PACKAGING) $(wildcard constraints/host-*.txt)
 	$(PYTHON) -m venv $(VENV) || { echo "no venv module: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python $(PIP_INSTALL) -c $(HOST_CONSTRAINTS) setuptools wheel
 	$(BIN)/python $(PIP_INSTALL) -c $(HOST_CONSTRAINTS) --no-deps $(TORCH_ARGS) torch
-	$(BIN)/python $(PIP_INSTALL) -c $(HOST_CONSTRAINTS) -e '.[board,train,notebook,boards,video,compare,interop,docs,dev]'
+	$(BIN)/python $(PIP_INSTALL) -c $(HOST_CONSTRAINTS) -e '.[board,train,notebook,boards,search,video,compare,interop,docs,dev]'
 	$(BIN)/python $(PIP_INSTALL) -c $(HOST_CONSTRAINTS) --no-deps hls4ml spikingjelly
 	touch $@
 

@@ -11,6 +11,7 @@ from .errors import QsnnError
 
 COMMANDS = (
     "train",
+    "sweep",
     "export",
     "compile",
     "simulate",
@@ -25,7 +26,8 @@ COMMANDS = (
     "doctor",
 )
 # package -> the extra that brings it; the other ones are training's
-EXTRAS = {"pynq": "board", "matplotlib": "notebook", **dict.fromkeys(("distributed", "dask", "cryptography"), "boards")}
+EXTRAS = {"pynq": "board", "matplotlib": "notebook", "optuna": "search"}
+EXTRAS |= dict.fromkeys(("distributed", "dask", "cryptography"), "boards")
 EPILOG = """\
 the usual way, from nothing to frames per second:
   pynq-qsnn doctor                                             what this machine has, and what to type where it lacks

@@ -23,7 +23,7 @@ from pathlib import Path
 from ..errors import ConfigError
 from . import sizes
 from .entries import Conv, Entry, Head, Linear, Pool, Residual, SelfAttention, Steps
-from .language import parse
+from .language import parse, with_bits, words_with_neurons
 from .sizes import LayerSize, Size
 
 __all__ = [
@@ -41,6 +41,8 @@ __all__ = [
     "Steps",
     "architecture",
     "parse",
+    "with_bits",
+    "words_with_neurons",
 ]
 
 SPIKFORMER = re.compile(r"Spikformer-(\d+)-(\d+)")

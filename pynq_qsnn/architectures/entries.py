@@ -114,7 +114,8 @@ def needs_shortcut(entry: Residual, channels: int, domain: str) -> bool:
 def shortcut(entry: Residual, channels: int, domain: str) -> Conv | None:
     """The convolution beside the block's body, None for the identity."""
     if entry.shortcut is None and needs_shortcut(entry, channels, domain):
-        return Conv(entry.body[-1].channels, 1, entry.stride)
+        last = entry.body[-1]
+        return Conv(last.channels, 1, entry.stride, weight_bits=last.weight_bits, spike_bits=last.spike_bits)
     return entry.shortcut
 
 

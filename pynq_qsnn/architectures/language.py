@@ -25,6 +25,7 @@ shortcut=None)
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from ..errors import ConfigError
 from .entries import Conv, Entry, Head, Linear, Pool, Residual, SelfAttention, Steps
@@ -98,6 +99,44 @@ def _transformer(found: dict) -> list[Entry]:
     bits, n = _bits(found), found["n"]
     attention = Residual((SelfAttention(found["heads"], **bits), Conv(n, 1, **bits)))
     return [attention, Residual((Conv((found["ratio"] or 4) * n, 1, **bits), Conv(n, 1, **bits)))]
+
+
+def words_with_neurons(text: str) -> list[tuple[str, int | None, int | None]]:
+    """(word, weight bits, spike bits) of the words that take bits, all but pools, steps and head; None: not stated.
+
+    >>> words_with_neurons("16 P 3xR32/2 T2 F64w1 FC10")
+    [('16', None, None), ('3xR32/2', None, None), ('F64w1', 1, None)]
+    """
+    return [(word, *bits) for word in text.split() if (bits := _bits_of(word)) is not None]
+
+
+def with_bits(text: str, bits: Sequence[tuple[int | None, int | None]]) -> str:
+    """A layer list whose words have weights and spikes of ``bits``, a pair for each of :func:`words_with_neurons`.
+
+    None leaves what the word has. Raises ConfigError for another number of pairs.
+
+    >>> with_bits("16 P 3xR32/2 F64w1 FC10", [(None, 8), (4, 2), (None, 2)])
+    '16s8 P 3xR32w4s2/2 F64w1s2 FC10'
+    """
+    if len(bits) != (number := len(words_with_neurons(text))):
+        raise ConfigError(f"{len(bits)} pairs of bits for {text!r}, which has {number} words that take them")
+    pairs, words = iter(bits), []
+    for word in text.split():
+        if own := _bits_of(word):
+            chosen = [f"{letter}{b or a}" for letter, a, b in zip("ws", own, next(pairs)) if a or b]
+            stem, slash, stride = word.partition("/")
+            word = re.sub(r"(w\d+)?(s\d+)?$", "", stem) + "".join(chosen) + slash + stride
+        words.append(word)
+    return " ".join(words)
+
+
+def _bits_of(word: str) -> tuple[int | None, int | None] | None:
+    """(weight bits, spike bits) of a word that takes them, None for another."""
+    one = re.fullmatch(r"(?:\d+x)?(.+)", word)[1]
+    for pattern in (CONVOLUTION, BLOCK, BOTTLENECK, TRANSFORMER, LINEAR):
+        if match := pattern.fullmatch(one):
+            return tuple(int(match[key]) if match[key] else None for key in "ws")
+    return None
 
 
 MAKERS = {

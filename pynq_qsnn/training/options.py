@@ -113,8 +113,8 @@ class TrainConfig:
         return dataclasses.asdict(self)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the training options; their defaults are TrainConfig's."""
+def add_arguments(parser: argparse.ArgumentParser, leave_out: tuple[str, ...] = ()) -> None:
+    """Add the training options; their defaults are TrainConfig's. leave_out: fields that the caller sets itself."""
     default = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
 
     def group(title):
@@ -122,6 +122,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
         def add(flag, text, **kwargs):
             name = flag.lstrip("-").replace("-", "_")
+            if name in leave_out:
+                return
             if default[name] is False:
                 section.add_argument(flag, action="store_true", help=text)
             else:
@@ -169,9 +171,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--num-threads", "CPU threads; None is torch's choice", type=int, metavar="N")
 
 
-def config_from_args(args: argparse.Namespace) -> TrainConfig:
-    """The config of parsed arguments; ConfigError on a bad combination."""
-    return TrainConfig(**{field.name: getattr(args, field.name) for field in dataclasses.fields(TrainConfig)})
+def config_from_args(args: argparse.Namespace, leave_out: tuple[str, ...] = ()) -> TrainConfig:
+    """The config of parsed arguments, without the fields of ``leave_out``; ConfigError on a bad combination."""
+    names = [field.name for field in dataclasses.fields(TrainConfig) if field.name not in leave_out]
+    return TrainConfig(**{name: getattr(args, name) for name in names})
 
 
 def command_line(config: TrainConfig) -> str:

@@ -1,0 +1,62 @@
+"""What chooses is neither trained on nor the test split; event frames are summed into the steps of an allocation."""
+
+import numpy as np
+import pytest
+
+from pynq_qsnn.data import load_dataset
+from pynq_qsnn.errors import ConfigError
+from pynq_qsnn.search.data import SearchData
+
+
+def write_arrays(path, images, test):
+    labels = np.arange(len(images)) % 3
+    np.savez(
+        path, train_images=images, train_labels=labels, test_images=test, test_labels=np.arange(len(test)) % 3,
+        class_names=["a", "b", "c"],
+    )  # fmt: skip
+    return str(path)
+
+
+@pytest.fixture
+def events(tmp_path):
+    """30 recordings of 8 frames; the first pixel of a frame numbers it."""
+    generator = np.random.default_rng(0)
+    frames = generator.integers(0, 60, (36, 8, 2, 4, 4)).astype(np.uint8)
+    return frames, write_arrays(tmp_path / "events.npz", frames[:30], frames[30:])
+
+
+def test_parts_of_static_images(tmp_path):
+    images = np.arange(40, dtype=np.uint8)[:, None, None, None].repeat(4, 2).repeat(4, 3)
+    name = write_arrays(tmp_path / "images.npz", images[:30], images[30:])
+    data = SearchData(tmp_path / "parts", name, 0.2, 25, seed=3)
+    trained, held_out = (load_dataset(data.file(4), split) for split in ("train", "test"))
+    assert len(trained) == 20 and len(held_out) == 5 and data.file(1) == data.file(4)
+    numbers = [set(part.images[:, 0, 0, 0].tolist()) for part in (trained, held_out)]
+    assert not numbers[0] & numbers[1] and numbers[0] | numbers[1] < set(range(30))
+    assert all((part.labels == part.images[:, 0, 0, 0] % 3).all() for part in (trained, held_out))
+    assert trained.class_names == ("a", "b", "c")
+    test, labels = data.test_images(4)
+    assert test[:, 0, 0, 0].tolist() == list(range(30, 40)) and len(labels) == 10
+    again = SearchData(tmp_path / "again", name, 0.2, 25, seed=3)
+    assert (again.held_out == data.held_out).all() and again.identity() == data.identity()
+    assert (SearchData(tmp_path / "other", name, 0.2, 25, seed=4).held_out != data.held_out).any()
+
+
+@pytest.mark.parametrize("num_steps", (1, 2, 8))
+def test_event_frames_are_summed(tmp_path, events, num_steps):
+    frames, name = events
+    data = SearchData(tmp_path / "parts", name, 0.5, None, seed=0)
+    train = load_dataset(data.file(num_steps), "train")
+    assert train.num_steps == (None if num_steps == 1 else num_steps)
+    sums = frames[data.trained].astype(int).reshape(15, num_steps, 8 // num_steps, 2, 4, 4).sum(2)
+    assert num_steps > 1 or sums.max() > 255
+    assert (train.images.reshape(sums.shape) == np.minimum(sums, 255)).all()
+    assert data.test_images(num_steps)[0].shape == (6, *train.images.shape[1:])
+
+
+def test_what_cannot_be_parted_is_refused(tmp_path, events):
+    with pytest.raises(ConfigError, match="8 event frames .* 3 steps"):
+        SearchData(tmp_path / "parts", events[1], 0.2, None, seed=0).file(3)
+    for share, images in ((0.01, None), (0.99, None), (0.2, 2)):
+        with pytest.raises(ConfigError, match="held out"):
+            SearchData(tmp_path / "parts", events[1], share, images, seed=0)
