@@ -110,10 +110,9 @@ def _train(config, train_set, test_set, processes, on_epoch):
         if processes.is_first:
             record.epoch(progress.history)
             on_epoch(row)
-    row = progress.history[-1]
     if processes.is_first:
-        record.end(row, len(test_set))
-    return TrainResult(learner.result.cpu().eval(), row["test_accuracy"], last, progress.history)
+        record.end(progress.history, len(test_set))
+    return TrainResult(learner.result.cpu().eval(), progress.history[-1]["test_accuracy"], last, progress.history)
 
 
 def network_spec(config: TrainConfig, dataset) -> NetworkSpec:

@@ -22,18 +22,23 @@ class Record:
         self.board = _tensorboard(self.folder)
 
     def epoch(self, history: list) -> None:
-        """metrics.csv with a row for each epoch so far."""
+        """A row more for metrics.csv and TensorBoard."""
+        self._write_csv(history)
+        for name in COLUMNS[1:] if self.board else ():
+            self.board.add_scalar(name, history[-1][name], history[-1]["epoch"])
+
+    def end(self, history: list, test_images: int) -> None:
+        """result.json of the last epoch; metrics.csv again, for a run that was killed between checkpoint and row."""
+        self._write_csv(history)
+        row = history[-1]
+        self._write_json("result.json", {"test_accuracy": row["test_accuracy"], "test_images": test_images, **row})
+
+    def _write_csv(self, history):
         text = io.StringIO()
         rows = [[f"{row[name]:.6g}" for name in COLUMNS] for row in history]
         csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
         with atomic_file(self.folder / "metrics.csv") as stream:
             stream.write(text.getvalue().encode())
-        for name in COLUMNS[1:] if self.board else ():
-            self.board.add_scalar(name, history[-1][name], history[-1]["epoch"])
-
-    def end(self, row: dict, test_images: int) -> None:
-        """result.json of the last epoch."""
-        self._write_json("result.json", {"test_accuracy": row["test_accuracy"], "test_images": test_images, **row})
 
     def _write_json(self, name, content):
         with atomic_file(self.folder / name) as stream:

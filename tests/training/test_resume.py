@@ -4,6 +4,7 @@ import dataclasses
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,6 +85,14 @@ def test_a_run_may_stop_while_it_is_evaluated(whole, tmp_path, monkeypatch):
             train(config)
     assert load_checkpoint(tmp_path / "last.safetensors")[1]["steps"] == STEPS // 3
     assert_same(train(config), whole)
+
+
+def test_a_run_may_stop_between_its_last_checkpoint_and_its_last_row(whole, tmp_path):
+    for name in ("last.safetensors", "config.json"):
+        shutil.copy(whole.checkpoint.parent / name, tmp_path)
+    train(settings(tmp_path, resume=True))
+    for name in ("metrics.csv", "result.json"):
+        assert (tmp_path / name).read_text() == (whole.checkpoint.parent / name).read_text()
 
 
 def test_kills_at_random_moments(whole, tmp_path):
