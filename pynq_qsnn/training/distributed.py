@@ -29,13 +29,19 @@ class Processes:
         return self.rank == 0
 
     def first_does(self, action):
-        """What `action()` returns, called by the first process before the others: it may download or fill a cache."""
-        for turn in (True, False):
-            if self.is_first == turn:
-                result = action()
-            if self.count > 1 and turn:
-                distributed.barrier()
-        return result
+        """What `action()` returns, called by the first process before the others: it may download or fill a cache.
+
+        Where it raises in the first, the others call it too, and raise the same.
+        """
+        if self.count == 1:
+            return action()
+        if not self.is_first:
+            distributed.barrier()
+            return action()
+        try:
+            return action()
+        finally:
+            distributed.barrier()
 
     def batches(self, order, batch_size: int) -> list:
         """This process' shares of the batches of an epoch: index tensors, as long in every process.
