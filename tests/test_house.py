@@ -38,7 +38,8 @@ HEAVY = (
 )
 PYNQ = ("pynq", "pynqutils", "pynqmetadata", "grpc")
 # All but the first two inside functions
-HEAVY_MODULES = ("training", "search.study", "interop", "runtime.onnx_graph", "runtime.onnx_executor")
+OPTUNA_MODULES = ("search.study", "search.storage")
+HEAVY_MODULES = ("training", *OPTUNA_MODULES, "interop", "runtime.onnx_graph", "runtime.onnx_executor")
 # runtime/driver.py and its parts that need pynq
 DRIVER = ("clock", "driver", "ip", "locate", "pipeline", "streaming", "remote", "runner")
 POWER = ("power.measurement", "power.pl_clocks", "power.rails")
@@ -178,7 +179,7 @@ def test_host_modules_need_numpy_alone():
     names = [
         f"pynq_qsnn.{name}".rstrip(".")
         for name in modules()
-        if name != "__main__" and not within(name, ("training", "search.study", *PYNQ_MODULES))
+        if name != "__main__" and not within(name, ("training", *OPTUNA_MODULES, *PYNQ_MODULES))
     ]
     assert "pynq_qsnn.runtime.csim" in names and "pynq_qsnn.compiler" in names and "pynq_qsnn.cli" in names
     assert third_party(names, [*HEAVY, *PYNQ]) == {"numpy"}

@@ -63,7 +63,8 @@ def add_arguments(parser):
 
 def run(args):
     from ..search.figures import write_pareto
-    from ..search.study import SweepConfig, sweep
+    from ..search.settings import SweepConfig
+    from ..search.study import sweep
 
     need_matplotlib()
     space = Space(args.model, args.budget, args.weight_bits, args.spike_bits, args.num_steps, args.per_layer)

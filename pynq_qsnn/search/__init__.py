@@ -2,5 +2,6 @@
 
 :mod:`.space` says what may be tried, :mod:`.data` what it is judged on, :mod:`.objective` trains, exports and measures
 one allocation, :mod:`.study` runs many in worker processes and keeps them in an Optuna study, :mod:`.pareto` and
-:mod:`.figures` show what came out. Only :mod:`.study` needs Optuna, only the worker processes load torch.
+:mod:`.figures` show what came out. Only :mod:`.study` and :mod:`.storage` need Optuna, and only worker processes load
+torch.
 """

@@ -14,7 +14,7 @@ from ..data import load_dataset
 from ..errors import CapacityError
 from ..hwspec import load_config
 from ..metrics import count, measure_frames
-from ..network import Network
+from ..network import SPIKING, Network
 from ..runtime.simulator import Simulator
 
 MODEL_NAME = "model.qsnn"
@@ -59,8 +59,9 @@ def measure(job: Job) -> dict:
     """Train, export and measure. Accuracies are percent of the held-out images, means over the seeds.
 
     accuracy is the integer network's, ``accuracy_float`` the float model's that it was exported from; NS-ACE and rates
-    are means over the seeds too. ``fps`` and ``cycles`` (of a frame alone) are the compiler's closed form, None where
-    the overlay cannot run the network: ``not_compiled`` says why.
+    are means over the seeds too. ``rates``: share of non-zero codes that a layer emits; ``bit_rates``: share of ones
+    among the bits of its codes, which compares spikes of other widths. ``fps`` and ``cycles`` (of a frame alone) are
+    the compiler's closed form, None where the overlay cannot run the network: ``not_compiled`` says why.
     Raises ConfigError, NetworkError (this allocation cannot be built, or does not learn), CapacityError (it cannot run
     where it must), DataError, ToolMissing.
     """
@@ -73,9 +74,13 @@ def measure(job: Job) -> dict:
         **runs[0],
         **{name: float(np.mean([run[name] for run in runs])) for name in ("accuracy", "accuracy_float", "ns_ace")},
         "accuracy_of_seeds": accuracies,
-        "rates": {name: float(np.mean([run["rates"][name] for run in runs])) for name in runs[0]["rates"]},
+        **{name: _means([run[name] for run in runs]) for name in ("rates", "bit_rates")},
         "seconds": round(time.perf_counter() - start, 2),
     }
+
+
+def _means(tables: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([table[name] for table in tables])) for name in tables[0]}
 
 
 def _one(job: Job, seed: int) -> dict:
@@ -88,7 +93,7 @@ def _one(job: Job, seed: int) -> dict:
     network = export_checkpoint(folder, folder / MODEL_NAME)
     held_out = load_dataset(config.dataset, "test")
     activity = measure_frames(Simulator(config.num_threads).load(network), held_out.images[: job.frames])
-    cost = count(network, activity)
+    cost, spiking = count(network, activity), [layer for layer in network.layers if isinstance(layer, SPIKING)]
     return {
         "accuracy": 100 * network.card["accuracy_integer"],
         "accuracy_float": 100 * network.card["accuracy_float"],
@@ -98,7 +103,8 @@ def _one(job: Job, seed: int) -> dict:
         "macs": cost.macs,
         "bytes": cost.totals()["weight_bytes"],
         "normalised_parameters": cost.normalised_parameters,
-        "rates": {layer.name: layer.rate for layer in cost.weighted if not layer.image},
+        "rates": {layer.name: activity[layer.name].rate for layer in spiking},
+        "bit_rates": {layer.name: activity[layer.name].set_bits / layer.spike_bits for layer in spiking},
         **_speed(network, job.overlay),
     }
 

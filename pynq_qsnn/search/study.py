@@ -1,102 +1,38 @@
-"""The search: an Optuna study, worker processes, and what is left of both after a kill.
+"""The search: which allocation is next, by Optuna's ask and tell; worker processes; and what a kill leaves of both.
 
-The study is a SQLite file (``study.db``) that this process alone writes, by Optuna's ask and tell: its transactions
-survive a kill at any moment, and what Optuna puts into it is numbers and JSON, no pickle (its journal file would need
-repair after a torn line, and no lock of it is freed by a kill). A worker's result is a file in the folder of its
-allocation. A trial whose worker or whose sweep was killed is run again: its training goes on from its checkpoint.
+Trials stand in ``study.db`` (:mod:`.storage`). A worker's result is a file in the folder of its allocation. A trial
+whose worker or whose sweep was killed is run again: its training goes on from its checkpoint.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import fcntl
-import json
 import os
 from collections.abc import Callable
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import optuna
-import sqlalchemy.exc
 from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
 from ..architectures import architecture
 from ..errors import ConfigError, QsnnError
-from ..hwspec import load_config
 from ..progress import bar_file
 from ..training.options import TrainConfig
 from . import objective
 from .data import SearchData
-from .objective import OBJECTIVES, Job
+from .objective import Job
 from .pareto import COLUMNS, FRONT_COLUMNS, front, write_csv
-from .space import Allocation, Space
+from .settings import SweepConfig, SweepResult
+from .space import Allocation
+from .storage import alone, open_study
 from .workers import Workers, read_result
 
-STUDY_NAME = "allocations"
 FLOAT_BITS = 16
 ATTEMPTS = 3  # of a trial whose process is killed from outside, each time
 REPEATS_IN_A_ROW = 100  # proposals of what was tried, after which the space counts as searched
-# Fields of the training that may differ between a sweep and its continuation.
-FREE_FIELDS = ("output_dir", "checkpoint_dir", "checkpoint_every", "resume", "num_threads", "device")
-
-
-@dataclass(frozen=True)
-class SweepConfig:
-    """One search. Results depend on nothing else; with several jobs also on the order in which they end.
-
-    training: of every allocation; its output_dir is the sweep's folder, its init_from the shared start. Without one
-    the sweep trains a start of its own, ``start_epochs`` of float weights on the same images.
-    objectives: names of :data:`.objective.OBJECTIVES`.  trials: allocations to measure, None = all of the space.
-    repeats: trainings of each, with the seeds from ``training.seed`` on.  held_out: share of the training images that
-    chooses.  images: training images to use, None = all.  rate_frames: held-out frames that rates are taken from.
-    overlay: path of a config.json.  jobs: worker processes.
-    """
-
-    training: TrainConfig
-    space: Space
-    objectives: tuple[str, ...] = ("accuracy", "s_ace")
-    trials: int | None = None
-    repeats: int = 1
-    start_epochs: int = 8
-    held_out: float = 0.2
-    images: int | None = None
-    rate_frames: int = 200
-    overlay: str | None = None
-    jobs: int = 1
-
-    def __post_init__(self):
-        unknown = [name for name in self.objectives if name not in OBJECTIVES]
-        if unknown or len(self.objectives) < 2 or len(set(self.objectives)) < len(self.objectives):
-            known = ", ".join(OBJECTIVES)
-            raise ConfigError(f"objectives are two or more different ones of {known}, not {','.join(self.objectives)}")
-        if not 0 < self.held_out < 1:
-            raise ConfigError(f"the held-out share must lie between 0 and 1, not {self.held_out}")
-
-    def settings(self, data: SearchData) -> dict:
-        """What must be equal for results to stand in one study."""
-        training = {key: value for key, value in self.training.to_dict().items() if key not in FREE_FIELDS}
-        for name in ("weight_bits", "spike_bits", "num_steps"):
-            del training[name]
-        own = {key: value for key, value in vars(self).items() if key not in ("training", "space", "trials", "jobs")}
-        own["overlay"] = load_config(self.overlay).fingerprint
-        return json.loads(json.dumps({**training, **vars(self.space), **own, **data.identity()}))
-
-
-@dataclass(frozen=True)
-class SweepResult:
-    """rows: of every trial, in the order of their numbers.  front: rows that no other beats, with test accuracies.
-
-    settings: what the study was made with.  data_note: of the data set's card.
-    """
-
-    rows: list[dict]
-    front: list[dict]
-    settings: dict
-    data_note: str
 
 
 def sweep(config: SweepConfig, report: Callable[[str], None] = tqdm.write) -> SweepResult:
@@ -107,7 +43,7 @@ def sweep(config: SweepConfig, report: Callable[[str], None] = tqdm.write) -> Sw
     """
     folder = Path(config.training.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with alone(folder):
         return _Sweep(config, folder, report).run()
 
 
@@ -118,7 +54,10 @@ class _Sweep:
         self.data = SearchData(
             folder / "data", training.dataset, config.held_out, config.images, training.seed, training.image_size
         )
-        self.study = _open_study(folder / "study.db", config, self.data)
+        self.study = open_study(folder / "study.db", config.objectives, config.settings(self.data), training.resume)
+        # A sampler that starts again proposes what it did: another seed for each number of trials.
+        seed = training.seed + len(self.study.get_trials(deepcopy=False))
+        self.study.sampler = optuna.samplers.TPESampler(seed=seed)
         self.seeds = tuple(range(training.seed, training.seed + config.repeats))
         self.killed: dict[int, int] = {}  # how often, by trial
         self.measured = {trial.user_attrs["allocation"] for trial in self._ended_trials()}
@@ -325,44 +264,3 @@ def _binomial_error(percent: float, count: int) -> float:
 def _need_no_exception(status: int, what: str) -> None:
     if status > 0:
         raise QsnnError(f"{what} ended with an exception, see the traceback above; --resume continues the sweep")
-
-
-@contextmanager
-def _alone(folder: Path):
-    """Hold the folder against a second sweep; the kernel lets go of it when this process ends."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise ConfigError(f"another sweep is at work in {folder}; wait for it, or take another --output-dir") from None
-    finally:
-        os.close(handle)
-
-
-def _open_study(path: Path, config: SweepConfig, data: SearchData) -> optuna.Study:
-    """The study of this folder, new or continued. Raises ConfigError for one that is not this sweep's."""
-    if path.exists() and not config.training.resume:
-        raise ConfigError(f"{path} holds a sweep already: continue it with --resume, or choose another --output-dir")
-    if not path.exists() and any(path.parent.iterdir()):
-        raise ConfigError(f"{path.parent} is not empty, and no sweep is in it: choose another --output-dir")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        study = optuna.create_study(
-            storage=optuna.storages.RDBStorage(f"sqlite:///{path}"),
-            study_name=STUDY_NAME,
-            directions=[OBJECTIVES[name][0] for name in config.objectives],
-            load_if_exists=True,
-        )
-    except (sqlalchemy.exc.DatabaseError, optuna.exceptions.StorageInternalError, RuntimeError) as error:
-        raise ConfigError(f"{path} is no study of Optuna {optuna.__version__}: {error}") from error
-    wanted = config.settings(data)
-    saved = study.user_attrs.get("settings", wanted)
-    differing = [name for name in {**saved, **wanted} if saved.get(name) != wanted.get(name)]
-    if differing:
-        changes = ", ".join(f"{name}: {saved.get(name)!r} -> {wanted.get(name)!r}" for name in differing)
-        raise ConfigError(f"{path} is of another sweep ({changes}); give its settings, or choose another --output-dir")
-    study.set_user_attr("settings", wanted)
-    # A sampler that starts again proposes what it did: another seed for each number of trials.
-    study.sampler = optuna.samplers.TPESampler(seed=config.training.seed + len(study.get_trials(deepcopy=False)))
-    return study

@@ -21,8 +21,9 @@ from pynq_qsnn.errors import ConfigError
 from pynq_qsnn.metrics import count
 from pynq_qsnn.network import Network
 from pynq_qsnn.search.pareto import COLUMNS, FRONT_COLUMNS
+from pynq_qsnn.search.settings import SweepConfig
 from pynq_qsnn.search.space import Space
-from pynq_qsnn.search.study import SweepConfig, sweep
+from pynq_qsnn.search.study import sweep
 from pynq_qsnn.training.options import TrainConfig
 
 MODEL = "4 P 8 P FC"
