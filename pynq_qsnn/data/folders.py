@@ -91,8 +91,8 @@ def _list_split(folder: Path, split: str, names: tuple):
 
 
 def _subfolders(folder: Path) -> tuple:
-    """Names of the class folders, sorted."""
-    return tuple(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()))
+    """Names of the class folders, sorted, without hidden ones."""
+    return tuple(sorted(e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")))
 
 
 def _list_classes(folder: Path, names):

@@ -41,6 +41,7 @@ def folder(tmp_path):
                 suffix = "JPEG" if number else "png"
                 picture(colour, 40 + number, 30, number).save(path / f"{name}_{number}.{suffix}")
             (path / "readme.txt").write_text("no picture")
+        (path.parent / ".cache").mkdir()
     return tmp_path / "imagenet"
 
 
