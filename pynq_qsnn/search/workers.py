@@ -6,7 +6,6 @@ Processes come from a fork server that has imported torch once. They end when th
 
 from __future__ import annotations
 
-import functools
 import json
 import multiprocessing
 import os
@@ -75,11 +74,9 @@ def read_result(result: Path) -> dict | None:
 
 
 def _run(result: Path, work: Callable[..., dict], arguments: tuple) -> None:
-    from tqdm import tqdm
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    tqdm.__init__ = functools.partialmethod(tqdm.__init__, disable=True)  # the bars of several processes would mix
+    _switch_bars_off()
     try:
         found = work(*arguments)
     except REFUSED as error:
@@ -88,6 +85,15 @@ def _run(result: Path, work: Callable[..., dict], arguments: tuple) -> None:
         found = {"failed": str(error)}
     with atomic_file(result) as stream:
         stream.write(json.dumps(found, indent=1).encode() + b"\n")
+
+
+def _switch_bars_off() -> None:
+    """Of tqdm: those of several processes would mix."""
+    from tqdm import tqdm
+
+    begin = tqdm.__init__
+    tqdm.__init__ = lambda bar, *arguments, **options: begin(bar, *arguments, **{**options, "disable": True})
+    tqdm.set_lock(threading.RLock())  # its own one is a semaphore, which a killed process would leave behind
 
 
 def _end_with_parent() -> None:
