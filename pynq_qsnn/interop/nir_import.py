@@ -262,8 +262,10 @@ class _Importer:
             else:
                 bias = bias - 1
         skip_factor = None if sums.skip is None else sums.skip_gain * gain * unit
-        sums, factor = self.builder.strengthened(sums, sums.gain * gain * unit)
-        affine = Affine(*to_multiplier(factor, name), to_bias(np.broadcast_to(bias, sums.channels), name))
+        sums, _ = self.builder.strengthened(sums, sums.gain * gain * unit)
+        affine = Affine(
+            *to_multiplier(sums.gain * gain * unit, name), to_bias(np.broadcast_to(bias, sums.channels), name)
+        )
         neuron = Neuron(affine, 1, leak_shift, self.options.reset, start)
         return self.builder.fire(sums, neuron, np.ones(1), np.zeros(1), skip_factor)
 

@@ -25,6 +25,7 @@ from .source_file import origin, read_file
 from .weights import IntegerWeight
 from .wires import LARGEST_CODE, Builder, Codes, Sums, channel_values, need_identity
 
+SIGN_RANGE = 1 << 13  # thresholds; the membrane holds 1 << 15 on both sides
 PASSED = ("Identity", "Dropout", "Cast")  # nothing happens to a value
 
 
@@ -121,19 +122,18 @@ class Importer:
     # weighted layers
 
     def _conv(self, node, attributes, codes, weight, bias=None):
-        kernel = weight.levels.shape[2:] if isinstance(weight, Quantized) else ()
-        geometry = {name: attributes.get(name, [1, 1]) for name in ("strides", "dilations")}
-        pads = attributes.get("pads", [0] * 4)
-        padded = attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
-        if len(kernel) != 2 or len(set(pads)) != 1 or len(set(geometry["strides"])) != 1 or padded:
+        kernel = np.shape(_quantized(node, weight).levels)[2:]
+        strides, dilations = (attributes.get(name, [1, 1]) for name in ("strides", "dilations"))
+        pads, automatic = attributes.get("pads", [0] * 4), attributes.get("auto_pad", "NOTSET")
+        if len(kernel) != 2 or len(set(pads)) != 1 or len(set(strides)) != 1 or set(dilations) != {1}:
             raise NetworkError(
-                f"{label(node)}: kernel {tuple(kernel)}, strides {geometry['strides']}, pads {pads}; needs quantized "
-                "weights in two dimensions, one stride and equal pads on all sides"
+                f"{label(node)}: kernel {kernel}, strides {strides}, pads {pads}, dilations {dilations}; needs two "
+                "dimensions, one stride, equal pads on all sides, no dilation"
             )
-        if set(geometry["dilations"]) != {1}:
-            raise NetworkError(f"{label(node)}: dilations {geometry['dilations']}, must be 1")
-        stride, groups = geometry["strides"][0], int(attributes.get("group", 1))
-        return self._weigh(node, codes, weight, 0, bias, stride=stride, padding=pads[0], groups=groups)
+        if automatic not in ("NOTSET", "VALID"):
+            raise NetworkError(f"{label(node)}: auto_pad {automatic}; export it with explicit pads")
+        groups = int(attributes.get("group", 1))
+        return self._weigh(node, codes, weight, 0, bias, stride=strides[0], padding=pads[0], groups=groups)
 
     def _gemm(self, node, attributes, codes, weight, bias=None):
         factors = (attributes.get("alpha", 1.0), attributes.get("beta", 1.0), attributes.get("transA", 0))
@@ -146,8 +146,7 @@ class Importer:
 
     def _weigh(self, node, codes, weight, axis, bias, **geometry):
         name = label(node)
-        if not isinstance(weight, Quantized):
-            raise NetworkError(f"{name}: its weights are not quantized; export the model with export_qonnx of Brevitas")
+        weight = _quantized(node, weight)
         weight = weight_of(name, weight.levels, weight.scale, axis)
         if isinstance(codes, _Mean):
             codes, weight = self._spread(name, codes, weight)
@@ -259,32 +258,29 @@ class Importer:
         if wire.rectified and quantizer.step is None:
             raise NetworkError(f"{name}: a bipolar quantizer behind a ReLU, which is always +1; remove the ReLU")
         step = quantizer.step
-        if step is None:  # only the sign counts: the step in which the sums are exact
-            gains = [np.abs(wire.gain)] + ([] if wire.skip is None else [np.abs(wire.skip_gain)])
-            step = np.max(gains, axis=0)
-            step = np.where(step > 0, step, 1)
-        wire, factor = self.builder.strengthened(wire, wire.gain / step * THRESHOLD)
+        if step is None:
+            step = _sign_step(wire)
         if wire.skip is None:
             return self._fire_exactly(wire, quantizer, step)
         if quantizer.lead is None:
             raise NetworkError(f"{name}: a residual goes through ROUND, HALF_UP or FLOOR, not this rounding mode")
         zero = 0.0 if quantizer.step is None else quantizer.offset
         unit = THRESHOLD / step
+        wire, _ = self.builder.strengthened(wire, wire.gain * unit)
         bias = (wire.offset - zero) * unit + quantizer.lead * THRESHOLD
-        affine = Affine(*to_multiplier(factor, name), to_bias(bias, name))
+        affine = Affine(*to_multiplier(wire.gain * unit, name), to_bias(bias, name))
         neuron = Neuron(affine, quantizer.s_max, leak_shift=None)
         return self.builder.fire(wire, neuron, quantizer.scale, quantizer.offset, wire.skip_gain * unit)
 
     def _fire_exactly(self, sums: Sums, quantizer: Quantizer, step: np.ndarray) -> Codes:
-        rows = sums.weight.integers.reshape(sums.channels, -1).astype(np.int64)
-        low, high = (np.where(sign * rows > 0, rows, 0).sum(axis=1) * sums.source.s_max for sign in (-1, 1))
-
         def codes(acc):
             return quantizer.function(sums.gain[:, None] * acc + sums.offset[:, None])
 
-        affine, off = staircase.fit(codes, quantizer.s_max, sums.gain / step, low, high, sums.node)
+        slope, occurring = sums.gain / step, _sum_range(sums)
+        stronger, taken = self.builder.strengthened(sums, slope * THRESHOLD)
+        affine, off = staircase.fit(codes, quantizer.s_max, slope, occurring, taken, sums.node)
         neuron = Neuron(affine, quantizer.s_max, leak_shift=None)
-        fired = self.builder.fire(sums, neuron, quantizer.scale, quantizer.offset)
+        fired = self.builder.fire(stronger, neuron, quantizer.scale, quantizer.offset)
         layer = self.builder.layers[-1 if sums.pool is None else -2]
         self.steps[layer.name] = (off, quantizer.s_max * sums.channels)
         return fired
@@ -373,6 +369,28 @@ class Importer:
         "Sub": _sub,
         "Trunc": _trunc,
     }
+
+
+def _quantized(node, weight) -> Quantized:
+    if not isinstance(weight, Quantized):
+        raise NetworkError(f"{label(node)}: its weights are not quantized; use brevitas.nn and its export_qonnx")
+    return weight
+
+
+def _sum_range(sums: Sums) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest integer sum of each channel, int64 [Co]."""
+    rows = sums.weight.integers.reshape(sums.channels, -1).astype(np.int64)
+    low, high = (np.where(sign * rows > 0, rows, 0).sum(axis=1) * sums.source.s_max for sign in (-1, 1))
+    return low, high
+
+
+def _sign_step(sums: Sums) -> np.ndarray:
+    """Real width of a code where only the sign counts: whole sums, so many that the membrane holds all of them."""
+    low, high = _sum_range(sums)
+    step = np.abs(sums.gain) * np.maximum(np.ceil((high - low) / SIGN_RANGE), 1)
+    if sums.skip is not None:
+        step = np.maximum(step, np.abs(sums.skip_gain))
+    return np.where(step > 0, step, 1)
 
 
 def _wire_and_constant(node, a, b):

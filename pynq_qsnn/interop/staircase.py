@@ -21,20 +21,28 @@ UNBOUNDED = 1 << 40  # a bias far beyond int32
 StepFunction = Callable[[np.ndarray], np.ndarray]
 
 
-def fit(codes: StepFunction, s_max: int, slope, low: np.ndarray, high: np.ndarray, name: str) -> tuple[Affine, int]:
+def fit(
+    codes: StepFunction,
+    s_max: int,
+    slope: np.ndarray,
+    sums: tuple[np.ndarray, np.ndarray],
+    taken: np.ndarray,
+    name: str,
+) -> tuple[Affine, int]:
     """(affine, steps of the staircase that lie one sum or more off).
 
     codes: sums int64 [Co, n] -> codes 0..s_max [Co, n], monotone in the sum.  slope: float64 [Co], codes a sum.
-    low, high: int64 [Co], smallest and largest sum that can occur.  Raises NetworkError as to_multiplier does.
+    sums: smallest and largest that can occur, int64 [Co] each.  taken: int64 [Co], the unit sees sum << taken.
+    Raises NetworkError as to_multiplier does.
     """
     sign = np.where(slope < 0, -1, 1)
-    low, high = np.minimum(low * sign, high * sign), np.maximum(low * sign, high * sign)
+    low, high = np.sort(np.array(sums) * sign, axis=0)
     steps = _steps(lambda sums: codes(sums * sign[:, None]), s_max, low, high)
-    nominal, shift = to_multiplier(np.abs(slope) * THRESHOLD, name)
+    nominal, shift = to_multiplier(np.ldexp(np.abs(slope) * THRESHOLD, -taken), name)
     best = [(-1, 0, 0)] * len(slope)  # (steps that fit, multiplier, bias)
     for change in (0, 1, -1):
         multiplier = np.clip(nominal + change, 0, (1 << MANTISSA_BITS) - 1)
-        lowest, highest = _bias_intervals(steps, multiplier, shift, low, high)
+        lowest, highest = _bias_intervals(steps, multiplier << taken, shift, low, high)
         for channel in range(len(slope)):
             count, bias = _stab(lowest[channel], highest[channel])
             if count > best[channel][0]:
@@ -67,12 +75,18 @@ def _bias_intervals(steps, multiplier, shift, low, high) -> tuple[np.ndarray, np
 
 
 def _stab(lowest: np.ndarray, highest: np.ndarray) -> tuple[int, int]:
-    """(number of intervals, value): a value that lies in the most intervals, in the middle of its own range."""
-    starts, ends = np.sort(lowest), np.sort(highest)
-    counts = np.arange(1, len(starts) + 1) - np.searchsorted(ends, starts)
-    best = int(np.argmax(counts))
-    start = int(starts[best])
-    end = int(min(ends[ends >= start], default=start))
-    if start == -UNBOUNDED:
-        return int(counts[best]), min(end, 0)
-    return int(counts[best]), start if end == UNBOUNDED else (start + end) // 2
+    """(number of intervals that the bias lies in, bias).
+
+    Where no bias lies in all, one between the smallest end and the largest start: there no step is off by more than
+    these two are apart, which is about a sum.
+    """
+    start, end = int(lowest.max()), int(highest.min())
+    if start <= end:
+        if start == -UNBOUNDED:
+            return len(lowest), min(end, 0)
+        return len(lowest), start if end == UNBOUNDED else (start + end) // 2
+    choices = np.concatenate((lowest, highest))
+    choices = choices[(choices >= end) & (choices <= start)]
+    inside = np.sum((lowest <= choices[:, None]) & (choices[:, None] <= highest), axis=1)
+    best = int(np.argmax(inside))
+    return int(inside[best]), int(choices[best])

@@ -212,20 +212,20 @@ class Builder:
     # sums -> codes
 
     def strengthened(self, sums: Sums, factor: np.ndarray) -> tuple[Sums, np.ndarray]:
-        """``sums`` and their membrane units a unit, so that the multiplier holds these.
+        """(sums, powers of two [Co] that their integers took over): ``factor``, membrane units a unit, lost them.
 
-        A few strong weights can make a unit worth two thresholds or more: the integers take a power of two over, as far
-        as they have room.
+        A few strong weights can make a unit worth two thresholds or more, which the multiplier does not hold; integers
+        have room for some.
         """
-        _, exponent = np.frexp(factor)
+        _, exponent = np.frexp(factor * (1 + 2.0**-MANTISSA_BITS))  # what rounds up to a power of two, too
         taken = np.maximum(exponent - MANTISSA_BITS, 0)
         weight = sums.weight
         integers = weight.integers.astype(np.int64) << taken.reshape(-1, *[1] * (weight.integers.ndim - 1))
         if not taken.any() or np.abs(integers).max() > LARGEST_WEIGHT:
-            return sums, factor
+            return sums, np.zeros_like(taken)
         integers = integers.astype(np.int8)
         stronger = IntegerWeight(integers, stored_bits(integers), np.ldexp(weight.scale, -taken))
-        return replace(sums, weight=stronger, gain=np.ldexp(sums.gain, -taken)), np.ldexp(factor, -taken)
+        return replace(sums, weight=stronger, gain=np.ldexp(sums.gain, -taken)), taken
 
     def fire(self, sums: Sums, neuron: Neuron, scale, offset, skip_factor: np.ndarray | None = None) -> Codes:
         """The layer of ``sums``; its code k means scale * k + offset. skip_factor: membrane units of a skip's code."""

@@ -62,8 +62,8 @@ def test_every_sum_gets_the_quantizers_code(s_max, rounding):
     def codes(sums):
         return np.clip(rounding(slope[:, None] * sums + offset[:, None]), 0, s_max)
 
-    low, high = np.full(40, -700), np.full(40, 900)
-    affine, off = staircase.fit(codes, s_max, slope, low, high, "conv")
+    ends = np.full(40, -700), np.full(40, 900)
+    affine, off = staircase.fit(codes, s_max, slope, ends, np.zeros(40, int), "conv")
     sums = np.broadcast_to(np.arange(-700, 901), (40, 1601))
     assert off == 0
     assert np.array_equal(all_codes(affine, s_max, sums), codes(sums))
@@ -75,7 +75,7 @@ def test_steps_that_no_line_can_cut_are_counted():
     def codes(sums):
         return np.clip(np.rint(sums / 2), 0, 15)
 
-    affine, off = staircase.fit(codes, 15, np.array([0.5]), np.array([-40]), np.array([40]), "conv")
+    affine, off = staircase.fit(codes, 15, np.array([0.5]), (np.array([-40]), np.array([40])), np.zeros(1, int), "conv")
     sums = np.arange(-40, 41)[None]
     different = np.flatnonzero(all_codes(affine, 15, sums) != codes(sums)) - 40
     assert off == len(different) == 7  # the other half of the 15 fits
