@@ -40,7 +40,8 @@ def takes_norm(current: torch.Tensor, norm: nn.Module) -> bool:
         and norm.momentum is not None
         and norm.weight.dtype == torch.float32
         and _channels_are_innermost(current)
-        and current.numel() // current.shape[1] > 1  # torch's error says what is wrong
+        and current.shape[1] == norm.num_features  # where not, torch's error says what is wrong; as for a single value
+        and current.numel() // norm.num_features > 1
     )
 
 
