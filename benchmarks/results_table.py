@@ -4,11 +4,15 @@
 
 Reads results/exactness_*.json (benchmarks/exactness.py), results/board_*.json (pynq-qsnn run --check --json) and
 results/bench_*.json (pynq-qsnn bench --json), results/paper.json (pynq-qsnn bench --paper --json) and
-results/random_networks.json (benchmarks/random_networks.py).
+results/random_networks.json (benchmarks/random_networks.py), results/zoo/*.json (pynq-qsnn zoo train) and
+results/architectures.json (benchmarks/architectures.py).
 """
 
 import json
 from pathlib import Path
+
+import architectures_table
+import zoo_table
 
 from pynq_qsnn.plots import by_kind
 
@@ -229,7 +233,9 @@ def render() -> str:
         + table(columns, exact)
         + BENCH_HEAD
         + "".join(pages)
+        + zoo_table.section()
         + published()
+        + architectures_table.section()
         + volume()
     )
 
