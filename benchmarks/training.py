@@ -315,7 +315,7 @@ def render(result: dict) -> str:
         rows = [table["rows"][0], table["rows"][1], faster(table["rows"], JELLY), faster(table["rows"], SNNTORCH)]
         lines += ["", f"{table['mode'].capitalize()}, {table['weights']} weights:", ""]
         lines += [
-            "| | memory format | samples/s | ms (best) | ours is faster by | peak MiB | convolution | pooling | rest |",
+            "| | memory format | samples/s | ms (best) | speed-up by ours | peak MiB | convolution | pooling | rest |",
             "|---|---|---:|---:|---:|---:|---:|---:|---:|",
         ]
         for row in rows:
