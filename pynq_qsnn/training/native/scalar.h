@@ -1,4 +1,4 @@
-// What the kernels share: the two number formats of the tensors, and values of a channel at every place of a block.
+// The two number formats of the tensors, read and written as float.
 
 #ifndef PYNQ_QSNN_TRAINING_SCALAR_H_
 #define PYNQ_QSNN_TRAINING_SCALAR_H_
