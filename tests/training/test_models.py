@@ -209,7 +209,7 @@ def test_float_weights_are_not_quantized():
         (Conv(4), Residual((Conv(3),), "current"), Head()),
         (Conv(4), Residual((Conv(4),), "voltage"), Head()),
         (Conv(4), Residual((Conv(4),), "iand"), Head()),  # two-bit codes
-        (Conv(4, spike_bits=1), Residual((Conv(5, spike_bits=1),), "iand"), Head()),
+        (Conv(4, spike_bits=1), Residual((Conv(5, spike_bits=1),), "iand", Conv(5)), Head()),
         (Conv(4), Linear(4), Conv(4), Head()),
         (Conv(4), Steps(3), Head()),
         (Conv(4, spike_bits=8), Steps(1), Head()),
