@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FAMILY = "cifar_tiny"
 FIGURE = ROOT / "docs" / "figures" / "zoo.png"
+STEPS = {1: ("tab:blue", (6, 3)), 2: ("tab:orange", (-28, -3)), 4: ("tab:red", (6, -8))}  # colour, place of the label
 
 HEAD = """\
 
@@ -115,15 +116,15 @@ def draw() -> None:
     titles = ("ours: cifar_tiny, CIFAR-10 as JPEG", "the paper's Table 2: Spikformer, lossless CIFAR-10")
     for axis, points, title in zip(axes, (ours, theirs), titles):
         for name, cost, accuracy in points:
-            steps = int(name.rsplit("/", 1)[1])
-            axis.scatter(cost, accuracy, color={1: "tab:blue", 2: "tab:orange", 4: "tab:red"}[steps])
-            axis.annotate(name, (cost, accuracy), textcoords="offset points", xytext=(5, 4), fontsize=8)
+            colour, place = STEPS[int(name.rsplit("/", 1)[1])]
+            axis.scatter(cost, accuracy, color=colour)
+            axis.annotate(name, (cost, accuracy), textcoords="offset points", xytext=place, fontsize=8)
         axis.set(xscale="log", xlabel="S-ACE, billions of bit operations a frame", title=title)
         axis.margins(x=0.15, y=0.12)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("accuracy, %")
-    for colour, label in (("tab:blue", "T = 1"), ("tab:orange", "T = 2"), ("tab:red", "T = 4")):
-        axes[0].scatter([], [], color=colour, label=label)
+    for steps, (colour, _) in STEPS.items():
+        axes[0].scatter([], [], color=colour, label=f"T = {steps}")
     axes[0].legend(frameon=False, loc="lower right")
     FIGURE.parent.mkdir(exist_ok=True)
     figure.savefig(FIGURE, dpi=110)
