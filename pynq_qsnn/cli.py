@@ -13,6 +13,7 @@ COMMANDS = (
     "train",
     "sweep",
     "export",
+    "convert",
     "compile",
     "simulate",
     "run",

@@ -256,7 +256,10 @@ class Importer:
                 return replace(wire, scale=quantizer.scale, offset=quantizer.offset)
             wire = self.builder.identity(name, wire)
         if wire.rectified and quantizer.step is None:
-            raise NetworkError(f"{name}: a bipolar quantizer behind a ReLU, which is always +1; remove the ReLU")
+            raise NetworkError(
+                f"{name}: a bipolar quantizer behind a ReLU is always 1; so Brevitas writes an unsigned activation of "
+                "1 bit: use 2 bits, or a bipolar one without ReLU"
+            )
         step = quantizer.step
         if step is None:
             step = _sign_step(wire)

@@ -266,7 +266,7 @@ REFUSED = {
     "a constant is not finite": [*CONV, helper.make_node("Mul", ["c", "nan"], ["d"]), quant("d", "a"), *HEAD],
     "reads 'c', which nothing before it defines": [quant("c", "a"), *HEAD, *CONV],
     "ReLU behind a signed activation": [*SIGNED, helper.make_node("Relu", ["s"], ["a"]), *HEAD],
-    "always .1; remove the ReLU": [
+    "is always 1; so Brevitas writes": [
         *CONV,
         *[helper.make_node("Relu", ["c"], ["r"]), quant("r", "a", kind="BipolarQuant"), *HEAD],
     ],
