@@ -202,7 +202,8 @@ def test_the_demo_is_what_the_readme_says():
         parser().parse_args(words[1:])
     readme = read_page(ROOT / "README.md")
     shown = [c.split()[1] for b in readme.blocks for _, c in b.commands() if c.startswith("pynq-qsnn")]
-    assert shown == ["doctor", *(words[1] for words in recipe)]
+    steps = ["doctor", *(words[1] for words in recipe)]
+    assert shown[: len(steps)] == steps
 
 
 def test_every_shell_block_is_one_that_is_read():
