@@ -40,7 +40,6 @@ EXTRAS = {
     ],
     "notebook": ["jupyterlab", "ipykernel", "nbclient", "nbconvert", "matplotlib"],
     "search": ["optuna>=5,<6", "matplotlib"],  # pynq-qsnn sweep, beside train
-    "search": ["optuna>=5,<6", "matplotlib"],  # pynq-qsnn sweep, beside train
     "boards": ["distributed", "cryptography"],  # several boards at once: Dask, its links encrypted
     "video": ["opencv-python-headless<4.11"],  # newer ones need NumPy 2
     # What benchmarks/training.py compares with. SpikingJelly comes with pip install --no-deps spikingjelly: its own
