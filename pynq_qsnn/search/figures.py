@@ -36,14 +36,18 @@ def draw_pareto(rows: list[dict], front: list[dict], objectives: tuple[str, ...]
         if len(others) == 1:
             where = "post" if OBJECTIVES[other][0] == LOWER else "pre"
             axis.step(*_points(sorted(front, key=lambda row: row[other]), other, first), where=where, color=FRONT, lw=1)
+        # No point lies on that side of the front where both objectives are better.
+        aside, anchor = (-5, "right") if OBJECTIVES[other][0] == LOWER else (5, "left")
         for row in front:
-            axis.annotate(row["allocation"], (row[other], row[first]), (5, -10), textcoords="offset points", fontsize=8)
+            place = row[other], row[first]
+            axis.annotate(row["allocation"], place, (aside, 5), textcoords="offset points", ha=anchor, fontsize=8)
         for name, side in ((other, "x"), (first, "y")):
             _, text, logarithmic = OBJECTIVES[name]
             axis.set(**{f"{side}label": text, f"{side}scale": "log" if logarithmic else "linear"})
         axis.grid(color="0.9")
         axis.set_axisbelow(True)
-        axis.legend(fontsize=8)
+        axis.legend(fontsize=8, loc="lower right")
+        axis.margins(0.12, 0.08)
     return figure
 
 

@@ -21,10 +21,10 @@ MODEL_NAME = "model.qsnn"
 HIGHER, LOWER = "maximize", "minimize"
 # name -> (direction, what an axis says, whether the axis is logarithmic)
 OBJECTIVES = {
-    "accuracy": (HIGHER, "accuracy of the integer network on held-out images, % (measured (host))", False),
+    "accuracy": (HIGHER, "accuracy on held-out images, %\n(integer network, measured (host))", False),
     "s_ace": (LOWER, "S-ACE, bit operations a frame (counted)", True),
-    "ns_ace": (LOWER, "NS-ACE, bit operations a frame (counted, rates measured (host))", True),
-    "fps": (HIGHER, "frames a second, long batch (predicted cycles; no board has confirmed them)", True),
+    "ns_ace": (LOWER, "NS-ACE, bit operations a frame\n(counted, rates measured (host))", True),
+    "fps": (HIGHER, "frames a second, long batch\n(predicted cycles, no board has confirmed them)", True),
     "bytes": (LOWER, "bytes of packed weights (counted)", True),
 }
 

@@ -55,9 +55,9 @@ class _Sweep:
             folder / "data", training.dataset, config.held_out, config.images, training.seed, training.image_size
         )
         self.study = open_study(folder / "study.db", config.objectives, config.settings(self.data), training.resume)
-        # A sampler that starts again proposes what it did: another seed for each number of trials.
+        # Samplers that start again propose what they did: another seed for each number of trials.
         seed = training.seed + len(self.study.get_trials(deepcopy=False))
-        self.study.sampler = optuna.samplers.TPESampler(seed=seed)
+        self.learning, self.random = optuna.samplers.TPESampler(seed=seed), optuna.samplers.RandomSampler(seed)
         self.seeds = tuple(range(training.seed, training.seed + config.repeats))
         self.killed: dict[int, int] = {}  # how often, by trial
         self.measured = {trial.user_attrs["allocation"] for trial in self._ended_trials()}
@@ -149,8 +149,10 @@ class _Sweep:
         return self.config.trials if whole is None else len(whole)
 
     def _propose(self, running: set[str]) -> tuple[Trial, Allocation] | None:
-        """A trial of an allocation that is new; None when the sampler finds no more."""
-        for _ in range(REPEATS_IN_A_ROW):
+        """A trial of an allocation that is new; None when none is found any more."""
+        for attempt in range(REPEATS_IN_A_ROW):
+            # TPE sticks to the best bits of each layer alone: what it has proposed before, chance replaces.
+            self.study.sampler = self.random if attempt else self.learning
             trial = self.study.ask()
             allocation = self.config.space.draw(partial(_suggest, trial))
             if allocation.label not in self.measured | running:
