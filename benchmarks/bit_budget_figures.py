@@ -2,6 +2,7 @@
 
     python benchmarks/bit_budget_figures.py measure digits -o results/bit_budget_digits.json
     python benchmarks/bit_budget_figures.py measure nmnist.npz --title N-MNIST -o results/bit_budget_nmnist.json
+    python benchmarks/bit_budget_figures.py measure digits --threshold 1 -o results/bit_budget_digits_threshold1.json
     python benchmarks/bit_budget_figures.py draw
 
 measure: every weight width and every way to share SPIKE_BUDGET between spike bits and time steps, trained from scratch
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from pynq_qsnn.commands.common import write_json
 from pynq_qsnn.data import load_dataset
 from pynq_qsnn.files import atomic_file
 from pynq_qsnn.search.data import in_steps
@@ -33,8 +35,7 @@ from pynq_qsnn.training.options import TrainConfig
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, FIGURES = ROOT / "results", ROOT / "docs" / "figures"
 MODELS = {"digits": "8 8 P 16 16 P FC", "nmnist": "8 P 16 16 P 32 P FC"}
-SPIKE_BUDGET = 8  # spike bits x T
-SHARES = tuple((s, SPIKE_BUDGET // s) for s in (1, 2, 4, 8))
+SPIKE_BUDGET, ZOO_BUDGET = 8, 4  # spike bits x T
 WEIGHT_BITS = (1, 2, 4, 8)
 FOLDS = 5
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")  # Okabe and Ito
@@ -43,8 +44,17 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")  # Okabe and Ito
 # ---- measuring ----
 
 
+def shares(budget: int) -> list[tuple[int, int]]:
+    """(spike bits, T) of all that spend ``budget``."""
+    return [(s, budget // s) for s in (1, 2, 4, 8) if budget % s == 0]
+
+
 def measure_all(args) -> None:
     """Rows of results by allocation and fold, into ``args.output``, which grows."""
+    if args.threshold:
+        from pynq_qsnn.training import lif
+
+        lif.default_threshold = lambda s_max: args.threshold  # no option of a training: the widths choose it well
     splits = [load_dataset(args.dataset, split) for split in ("train", "test")]
     model = args.model or MODELS[Path(args.dataset).stem]
     training = {"model": model, "epochs": args.epochs, "batch_size": args.batch_size, "learning_rate": 4e-3}
@@ -54,10 +64,13 @@ def measure_all(args) -> None:
         "machine": f"{platform.machine()}, {cpu_count()} cores",
         "method": "measured (host)",
         "data": args.title or splits[0].card.name,
+        "data_source": splits[0].card.source,
         "data_note": splits[0].card.note,
         "samples": sum(map(len, splits)),
-        "folds": FOLDS,
+        "repeats": f"{FOLDS} folds",
+        "spike_budget": SPIKE_BUDGET,
         "training": training,
+        "threshold": args.threshold,
         "rows": [],
     }
     if args.output.exists():
@@ -65,7 +78,7 @@ def measure_all(args) -> None:
     done = {(row["allocation"], row["fold"]) for row in content["rows"]}
     labels = np.concatenate([split.labels for split in splits])
     order = np.random.default_rng(0).permutation(len(labels))
-    wanted = [(fold, w, s, t) for fold in range(FOLDS) for w in args.weight_bits for s, t in SHARES]
+    wanted = [(fold, w, s, t) for fold in range(FOLDS) for w in args.weight_bits for s, t in shares(SPIKE_BUDGET)]
     with tempfile.TemporaryDirectory() as folder:
         for fold, w, s, t in tqdm(wanted):
             if (f"{w}/{s}/{t}", fold) in done:
@@ -77,10 +90,9 @@ def measure_all(args) -> None:
                 str(Path(folder, f"{fold}-{w}-{s}-{t}")), str(data), weight_bits=w, spike_bits=s, num_steps=t,
                 num_threads=1, device="cpu", **training,
             )  # fmt: skip
-            found = measure(Job(config, (fold,)))
-            content["rows"].append({"allocation": f"{w}/{s}/{t}", "fold": fold, **found})
-            with atomic_file(args.output) as stream:
-                stream.write(json.dumps(content, indent=1).encode() + b"\n")
+            content["rows"].append({"allocation": f"{w}/{s}/{t}", "fold": fold, **measure(Job(config, (fold,)))})
+            write_json(str(args.output), content)
+    write_json(str(args.output), content)
 
 
 def write_fold(path: Path, images: np.ndarray, labels: np.ndarray, order: np.ndarray, fold: int) -> None:
@@ -104,45 +116,65 @@ def by_allocation(content: dict) -> dict[str, list[dict]]:
 
 
 def accuracy(rows: list[dict]) -> tuple[float, float]:
-    """Mean over the folds and its standard error, percent."""
+    """Mean and its standard error, percent: over the folds, or of one training's test images."""
     values = [row["accuracy"] for row in rows]
+    if len(values) == 1:
+        return values[0], (values[0] * (100 - values[0]) / rows[0]["test_frames"]) ** 0.5
     return float(np.mean(values)), float(np.std(values, ddof=1) / len(values) ** 0.5)
 
 
-def zoo_rows() -> list[dict]:
-    """CIFAR-10 networks of the zoo in the form of the rows here; one training each."""
-    files = sorted((RESULTS / "zoo").glob("cifar_tiny_w*.json"))
+def zoo() -> dict:
+    """CIFAR-10 networks of the zoo, in the form of the results here. Each is one training from a shared start."""
     rows = []
-    for item in (json.loads(file.read_text()) for file in files):
-        percent = 100 * item["accuracy_integer"]
-        error = (percent * (100 - percent) / item["test_frames"]) ** 0.5
-        label = item["allocation"].partition(" ")[0]
-        parameters = {"normalised_parameters": item["parameters_16bit"]}
-        rows.append({**item, **parameters, "allocation": label, "accuracy": percent, "accuracy_error": error})
-    return rows
+    for file in sorted((RESULTS / "zoo").glob("cifar_tiny_w*.json")):
+        item = json.loads(file.read_text())
+        row = {name: item[name] for name in ("s_ace", "test_frames", "rates")}
+        row.update(allocation=item["allocation"].partition(" ")[0], accuracy=100 * item["accuracy_integer"])
+        rows.append({**row, "normalised_parameters": item["parameters_16bit"]})
+    return {
+        "data": "CIFAR-10 as JPEG",
+        "training": {"model": "cifar_tiny of the zoo"},
+        "samples": 58_000,
+        "repeats": "1 training each",
+        "spike_budget": ZOO_BUDGET,
+        "rows": rows,
+    }
 
 
-def draw_accuracy_against_s_ace(figure, sweep: dict, zoo: list[dict]) -> None:
+def draw_s_ace(figure, contents: list[dict]) -> None:
     """Figure 4: an allocation a point, its area the parameters in units of 16 bits."""
-    digits = {"title": f"digits, {sweep['settings']['model']}", "rows": sweep["rows"]}
-    panels = [digits, {"title": "CIFAR-10 as JPEG, cifar_tiny of the zoo", "rows": zoo}]
-    for axis, panel in zip(figure.subplots(1, 2), panels):
-        rows = panel["rows"]
-        largest = max(row["normalised_parameters"] for row in rows)
-        for colour, steps in zip(COLOURS, sorted({steps_of(row) for row in rows})):
-            chosen = [row for row in rows if steps_of(row) == steps]
-            x, y = ([row[name] for row in chosen] for name in ("s_ace", "accuracy"))
-            area = [20 + 280 * row["normalised_parameters"] / largest for row in chosen]
-            errors = [row.get("accuracy_deviation") or row["accuracy_error"] for row in chosen]
+    for axis, content in zip(figure.subplots(1, len(contents)), contents):
+        rows = [(row, accuracy(chosen)) for chosen in by_allocation(content).values() for row in chosen[:1]]
+        largest = max(row["normalised_parameters"] for row, _ in rows)
+        for colour, steps in zip(COLOURS, sorted({steps_of(row) for row, _ in rows})):
+            chosen = [(row, *mean) for row, mean in rows if steps_of(row) == steps]
+            x, y, errors = [row["s_ace"] for row, _, _ in chosen], *zip(*(mean for _, *mean in chosen))
+            area = [20 + 280 * row["normalised_parameters"] / largest for row, _, _ in chosen]
             axis.errorbar(x, y, errors, fmt="none", color="0.6", linewidth=1, zorder=1)
             axis.scatter(x, y, area, color=colour, alpha=0.6, label=f"T = {steps}")
-            for row in chosen:
-                axis.annotate(row["allocation"], (row["s_ace"], row["accuracy"]), ha="center", va="center", fontsize=6)
-        axis.set(xscale="log", xlabel="S-ACE, bit operations a frame (counted)", title=panel["title"])
+        axis.set(xscale="log", xlabel="S-ACE, bit operations a frame (counted)", title=heading(content))
+        axis.margins(0.15, 0.06)
+        label_columns(axis, [(row["s_ace"], mean, row["allocation"]) for row, (mean, _) in rows])
         axis.set_ylabel("accuracy of the integer network, % (measured (host))")
-        legend = axis.legend(loc="lower right", title="area: parameters x w / 16", fontsize=8, title_fontsize=8)
+        legend = axis.legend(loc="lower right", title="area: weights x w / 16", fontsize=8, title_fontsize=8)
         for handle in legend.legend_handles:
             handle.set_sizes([40])
+
+
+def label_columns(axis, points: list[tuple[float, float, str]]) -> None:
+    """Texts to the right of points (x, y, text) that form columns: a line to each, none over another."""
+    low, high = axis.get_ylim()
+    columns: list[list] = []
+    for point in sorted(points):
+        if not columns or point[0] > 1.12 * columns[-1][0][0]:
+            columns.append([])
+        columns[-1].append(point)
+    for column in columns:
+        place, beside = high, 1.06 * max(x for x, _, _ in column)
+        for x, y, text in sorted(column, key=lambda point: -point[1]):
+            place = min(y, place - 0.025 * (high - low))
+            line = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.5}
+            axis.annotate(text, (x, y), (beside, place), va="center", fontsize=7, arrowprops=line)
 
 
 def steps_of(row: dict) -> int:
@@ -152,50 +184,65 @@ def steps_of(row: dict) -> int:
 def draw_shares(figure, contents: list[dict]) -> None:
     """Figure 5: spike bits against time steps at equal budget, a line a weight width."""
     for axis, content in zip(figure.subplots(1, len(contents)), contents):
-        rows = by_allocation(content)
+        rows, kinds = by_allocation(content), shares(content["spike_budget"])
         for index, (w, colour) in enumerate(zip(WEIGHT_BITS, COLOURS)):
-            found = [rows.get(f"{w}/{s}/{t}") for s, t in SHARES]
-            if all(found):
-                means, errors = zip(*map(accuracy, found))
-                places = np.arange(len(SHARES)) + 0.05 * (index - 1.5)
-                axis.errorbar(places, means, errors, fmt="o-", color=colour, capsize=3, label=f"{w}-bit weights")
-        axis.set_xticks(range(len(SHARES)), [f"{s}/{t}" for s, t in SHARES])
-        axis.set(xlabel="spike bits / T", title=heading(content))
+            found = [(place, *accuracy(rows[name])) for place, name in enumerate(names(w, kinds)) if name in rows]
+            if len(found) > 1:
+                places, means, errors = map(np.array, zip(*found))
+                axis.errorbar(
+                    places + 0.05 * (index - 1.5), means, errors, fmt="o-", color=colour, capsize=3,
+                    label=f"{w}-bit weights",
+                )  # fmt: skip
+        mark_shares(axis, content)
         axis.set_ylabel("accuracy of the integer network, % (measured (host))")
         axis.legend(fontsize=8)
 
 
+def names(weight_bits: int, kinds: list[tuple[int, int]]) -> list[str]:
+    return [f"{weight_bits}/{s}/{t}" for s, t in kinds]
+
+
+def mark_shares(axis, content: dict) -> None:
+    kinds = shares(content["spike_budget"])
+    axis.set_xticks(range(len(kinds)), [f"{s}/{t}" for s, t in kinds])
+    axis.set(xlabel="spike bits / T", title=heading(content))
+
+
 def draw_rates(figure, contents: list[dict]) -> None:
-    """Figure 6: firing rates of the layers, with 1-bit weights; both ways to count a spike of several bits."""
-    names = {"rates": "codes that are not zero, %", "bit_rates": "ones among the bits of the codes, %"}
-    axes = figure.subplots(len(names), len(contents), squeeze=False)
-    for line, (name, label) in zip(axes, names.items()):
+    """Figure 6: firing rates of the layers with 1-bit weights. Above as Eq. 9 counts them, below by the bit."""
+    labels = {"rates": "codes that are not zero, %", "bit_rates": "ones among the bits of the codes, %"}
+    for line, (name, label) in zip(figure.subplots(len(labels), len(contents), squeeze=False), labels.items()):
         for axis, content in zip(line, contents):
-            rows = by_allocation(content)
-            for (s, t), colour in zip(SHARES, COLOURS):
-                table = np.array([[100 * rate for rate in row[name].values()] for row in rows[f"1/{s}/{t}"]])
-                layers = list(rows[f"1/{s}/{t}"][0][name])
+            rows, kinds = by_allocation(content), shares(content["spike_budget"])
+            for (s, t), allocation, colour in zip(kinds, names(1, kinds), COLOURS):
+                chosen = [row for row in rows.get(allocation, []) if name in row]
+                if not chosen:
+                    continue
+                table = np.array([[100 * rate for rate in row[name].values()] for row in chosen])
+                spread = table.std(0, ddof=1) if len(table) > 1 else None
                 axis.errorbar(
-                    range(len(layers)), table.mean(0), table.std(0, ddof=1), fmt="o-", color=colour, capsize=3,
-                    label=f"{s}/{t}",
-                )  # fmt: skip
-            axis.set_xticks(range(len(layers)), layers)
+                    list(chosen[0][name]), table.mean(0), spread, fmt="o-", color=colour, capsize=3, label=f"{s}/{t}"
+                )
+            if not axis.containers:
+                axis.remove()
+                continue
             axis.set(ylabel=f"{label} (measured (host))", title=heading(content), ylim=(0, None))
             axis.legend(title="spike bits / T", fontsize=8, title_fontsize=8)
 
 
 def heading(content: dict) -> str:
-    size = f"{content['samples']:,} samples, {content['folds']} folds"
-    return f"{content['data']}: {content['training']['model']}\n{size}"
+    size = f"{content['samples']:,} samples, {content['repeats']}"
+    fixed = f", threshold {content['threshold']:g}" if content.get("threshold") else ""
+    return f"{content['data']}: {content['training']['model']}{fixed}\n{size}"
 
 
 def table(content: dict) -> str:
     """Markdown of what Figures 5 and 6 show of one data set; rates are means over the layers, with 1-bit weights."""
-    rows = by_allocation(content)
-    widths = [w for w in WEIGHT_BITS if f"{w}/1/{SPIKE_BUDGET}" in rows]
+    rows, kinds = by_allocation(content), shares(content["spike_budget"])
+    widths = [w for w in WEIGHT_BITS if f"{w}/1/{content['spike_budget']}" in rows]
     heads = ["spike bits / T", *(f"{w}-bit weights" for w in widths), "codes not zero", "ones among the bits"]
     lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
-    for s, t in SHARES:
+    for s, t in kinds:
         cells = [f"{s}/{t}", *("{:.1f} +- {:.1f}".format(*accuracy(rows[f"{w}/{s}/{t}"])) for w in widths)]
         for name in ("rates", "bit_rates"):
             means = [100 * np.mean(list(row[name].values())) for row in rows[f"1/{s}/{t}"]]
@@ -204,27 +251,44 @@ def table(content: dict) -> str:
     return "\n".join(lines)
 
 
+def load(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def sweep_content() -> dict:
+    """The rows of ``pynq-qsnn sweep``, one a seed."""
+    sweep = load("sweep_digits")
+    rows = [{**row, "accuracy": a} for row in sweep["rows"] for a in row["accuracy_of_seeds"]]
+    settings = sweep["settings"]
+    return {
+        "data": settings["dataset"],
+        "training": {"model": settings["model"]},
+        "samples": settings["trained_images"] + settings["held_out_images"],
+        "repeats": f"{settings['repeats']} seeds, held-out images",
+        "rows": rows,
+    }
+
+
 def draw_all(args) -> None:
     from matplotlib.figure import Figure
 
-    contents = [json.loads((RESULTS / f"bit_budget_{name}.json").read_text()) for name in ("digits", "nmnist")]
-    sweep = json.loads((RESULTS / "sweep_digits.json").read_text())
-    for name, size, draw, arguments in (
-        ("s_ace", (13, 5.5), draw_accuracy_against_s_ace, (sweep, zoo_rows())),
-        ("shares", (12, 5), draw_shares, (contents,)),
-        ("rates", (12, 9), draw_rates, (contents,)),
+    digits, same, nmnist = (load(f"bit_budget_{name}") for name in ("digits", "digits_threshold1", "nmnist"))
+    for name, size, draw, shown in (
+        ("s_ace", (13, 5.5), draw_s_ace, [sweep_content(), zoo()]),
+        ("shares", (15, 5), draw_shares, [digits, zoo(), nmnist]),
+        ("rates", (19, 9), draw_rates, [digits, same, nmnist, zoo()]),
     ):
         figure = Figure(figsize=size, layout="constrained")
-        draw(figure, *arguments)
+        draw(figure, shown)
         for axis in figure.axes:
             axis.grid(color="0.9")
             axis.set_axisbelow(True)
         stream = io.BytesIO()
-        figure.savefig(stream, format="png", dpi=110)
+        figure.savefig(stream, format="png", dpi=100)
         with atomic_file(FIGURES / f"bit_budget_{name}.png") as file:
             file.write(stream.getvalue())
-    for content in contents:
-        print(f"\n{content['data']}, percent:\n\n{table(content)}")
+    for content in (digits, same, nmnist):
+        print(f"\n{heading(content)}, percent:\n\n{table(content)}")
 
 
 def main():
@@ -238,6 +302,7 @@ def main():
     command.add_argument("--epochs", type=int, default=10)
     command.add_argument("--batch-size", type=int, default=32)
     command.add_argument("--weight-bits", type=int, nargs="+", default=list(WEIGHT_BITS), metavar="N")
+    command.add_argument("--threshold", type=float, help="of all neurons; by default it is finer for wider spikes")
     command.set_defaults(run=measure_all)
     commands.add_parser("draw").set_defaults(run=draw_all)
     args = parser.parse_args()
