@@ -78,8 +78,10 @@ def import_network(source: str, suffix: str, options: dict) -> Network:
         from ..interop.qonnx_import import import_qonnx
 
         return import_qonnx(source, **options)
+    from ..interop.nir_file import try_in_a_child
     from ..interop.nir_import import NirOptions, import_nir
 
+    try_in_a_child(source)
     return import_nir(source, NirOptions(**options))
 
 

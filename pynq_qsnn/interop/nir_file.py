@@ -6,11 +6,16 @@ NIR: Pedersen et al., "Neuromorphic intermediate representation", Nature Communi
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from ..errors import ModelFileError, NetworkError, ToolMissing
 from .source_file import LARGEST_FILE
+
+DEADLINE_S = 60  # a gigabyte takes some seconds
+MOST_STRINGS = 1 << 16  # a graph's edges are two each
 
 
 def load_nir():
@@ -39,6 +44,21 @@ def parse(path: str | Path, content: bytes):
     return graph
 
 
+def try_in_a_child(path: str | Path) -> None:
+    """Read a file in another process first: HDF5's C library can crash or hang on a damaged one.
+
+    Raises ModelFileError for such a file. What is wrong otherwise, :func:`parse` says.
+    """
+    code = "import sys; from pathlib import Path; from pynq_qsnn.interop.nir_file import parse; "
+    command = [sys.executable, "-c", code + "parse(sys.argv[1], Path(sys.argv[1]).read_bytes())", str(path)]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        raise ModelFileError(f"{path} is damaged: it was not read within {DEADLINE_S} s") from None
+    if done.returncode < 0:
+        raise ModelFileError(f"{path} is damaged: reading it ended with signal {-done.returncode}")
+
+
 def visiting_order(path: str | Path, graph) -> tuple[list[str], dict[str, list[str]]]:
     """(names in an order in which every node follows what it reads, what each reads). Raises NetworkError."""
     reads: dict[str, list[str]] = {name: [] for name in graph.nodes}
@@ -62,6 +82,11 @@ def _check(path, file, h5py) -> None:
     def visit(name, item):
         nonlocal total
         if isinstance(item, h5py.Dataset):
+            text = h5py.check_string_dtype(item.dtype)
+            if item.dtype.kind not in "fiub" and not text:
+                raise ModelFileError(f"{path}: {name} holds {item.dtype}, must be numbers or text")
+            if text and item.size > MOST_STRINGS:  # they are read one by one
+                raise ModelFileError(f"{path}: {name} holds {item.size} strings, limit {MOST_STRINGS}")
             if item.external or item.is_virtual:
                 raise ModelFileError(f"{path}: {name} lies in another file; save the network as one file")
             total += item.size * item.dtype.itemsize

@@ -98,7 +98,8 @@ def import_nir(path: str | Path, options: NirOptions = NirOptions()) -> Network:
     """Integer network of a NIR file. The score of a class is the mean over the steps of the graph's output; of a graph
     that ends in spikes, the share of steps in which the class fired.
 
-    The card has the file's SHA-256 and, for each layer, the relative error of its rounded weights.
+    The card has the file's SHA-256 and, for each layer, the relative error of its rounded weights. For a file that you
+    do not trust see :func:`.nir_file.try_in_a_child`.
     Raises ModelFileError for a damaged file, NetworkError, which names the node, for what has no integer form,
     ConfigError for an option, ToolMissing without the package nir.
     """

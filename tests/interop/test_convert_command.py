@@ -1,5 +1,8 @@
 """`pynq-qsnn convert`: what it takes, what it writes, what it says."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -93,3 +96,37 @@ def test_onnx_to_qsnn(tmp_path, capsys):
     assert convert(tmp_path / "net.onnx", "-o", tmp_path / "net.qsnn", *arguments) == 0
     assert "format: QONNX" in capsys.readouterr().out
     assert Network.load(tmp_path / "net.qsnn").frame_shape == (1, 2, 2)
+
+
+def forged_length(content: bytes) -> bytes:
+    """A text of an absurd length."""
+    size = content.index(b"GCOL") + 16 + 8 + 8 + 8 + 8  # of the second text
+    return content[: size + 7] + b"\x78" + content[size + 8 :]
+
+
+def forged_type(content: bytes) -> bytes:
+    """Texts of a type that does not exist; HDF5 1.14 crashes where they are read."""
+    assert b"\x19\x01\x01\x00" in content
+    return content.replace(b"\x19\x01\x01\x00", b"\x19\x87\x01\x00")
+
+
+@pytest.mark.parametrize("forge, message", [(forged_length, "is damaged"), (forged_type, "must be numbers or text")])
+def test_forged_files(forge, message, file, tmp_path, capsys):
+    file.write_bytes(forge(file.read_bytes()))
+    assert convert(file, "-o", tmp_path / "net.qsnn", "--num-steps", "2") == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "net.qsnn").exists()
+
+
+@pytest.mark.parametrize(
+    "code, message",
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "ended with signal 11"),
+        ("import time; time.sleep(60)", "not read within 1 s"),
+    ],
+)
+def test_what_crashes_or_hangs_the_library(code, message, file, tmp_path, capsys, monkeypatch):
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda command, **options: run([sys.executable, "-c", code], **options))
+    monkeypatch.setattr("pynq_qsnn.interop.nir_file.DEADLINE_S", 1)
+    assert convert(file, "-o", tmp_path / "net.qsnn", "--num-steps", "2") == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "net.qsnn").exists()
