@@ -26,7 +26,7 @@ from .weights import IntegerWeight
 from .wires import LARGEST_CODE, Builder, Codes, Sums, channel_values, need_identity
 
 SIGN_RANGE = 1 << 13  # thresholds; the membrane holds 1 << 15 on both sides
-PASSED = ("Identity", "Dropout", "Cast")  # nothing happens to a value
+PASSED = ("Identity", "Dropout")  # nothing happens to a value
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,14 @@ def import_qonnx(
     content = read_file(path)
     graph, versions = parse(path, content)
     importer = Importer(str(path), graph, versions, input_scale, input_shape)
-    card = origin(path, content, "QONNX")
     builder = importer.run()
-    card["input"] = f"pixel 1 = {input_scale:g}"
-    card["weights"] = "the file's integers"
-    card["activation_steps_off_by_a_sum"] = {
-        name: f"{off} of {total}" for name, (off, total) in importer.steps.items() if off
+    card = {
+        **origin(path, content, "QONNX"),
+        "input": f"pixel 1 = {input_scale:g}",
+        "weights": "the file's integers",
+        "activation_steps_off_by_a_sum": {
+            name: f"{off} of {total}" for name, (off, total) in importer.steps.items() if off
+        },
     }
     return builder.network(Path(path).stem, card)
 
@@ -87,7 +89,7 @@ class Importer:
                 raise NetworkError(f"{label(node)} has no result")
             self._define(node.output[0], self._evaluate(node))
         name = self.graph.output[0].name
-        result = self._value(self.graph.output[0].name, f"output {name!r}")
+        result = self._value(name, f"output {name!r}")
         result = self._mean_sums(name, result) if isinstance(result, _Mean) else result
         if not isinstance(result, (Codes, Sums)):
             raise NetworkError(f"output {name!r} does not depend on the input")

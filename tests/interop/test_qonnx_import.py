@@ -158,15 +158,17 @@ def initializer(name, values, dtype=np.float32):
     return onnx.numpy_helper.from_array(np.asarray(values, dtype), name)
 
 
-def save(path, nodes, constants, shape=(1, 1, 1, 1), output="y"):
-    """A QONNX file that reads "x". constants: {name: values}."""
+def save(path, nodes, constants, shape=(1, 1, 1, 1), version=2):
+    """A QONNX file that reads "x" and gives "y". constants: {name: values}, whole numbers of axes and shapes too."""
     ports = [
         helper.make_tensor_value_info("x", TensorProto.FLOAT, shape),
-        helper.make_tensor_value_info(output, TensorProto.FLOAT, None),
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, None),
     ]
-    tensors = [initializer(name, values) for name, values in constants.items()]
+    tensors = [
+        initializer(name, values, np.int64 if name == "axes" else np.float32) for name, values in constants.items()
+    ]
     graph = helper.make_graph(nodes, "net", ports[:1], ports[1:], tensors)
-    domains = [helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, 2)]
+    domains = [helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, version)]
     onnx.save(helper.make_model(graph, opset_imports=domains), path)
     return path
 
@@ -221,6 +223,70 @@ def test_zero_is_positive_for_a_bipolar_quantizer(tmp_path):
     nodes += [helper.make_node("Add", ["c", "shift"], ["d"]), quant("d", "a", kind="BipolarQuant"), *HEAD]
     _, codes = codes_of(save(tmp_path / "sign.onnx", nodes, constants), [99, 100, 101], input_scale=1.0)
     assert codes.tolist() == [0, 1, 1]
+
+
+def same_scores(path, shape):
+    images, frames = images_and_frames(shape)
+    network = import_qonnx(path)
+    scores = Reference().load(network).run(frames) * network.head.logit_scale
+    expected = np.concatenate([execute(path, image[None])["logits"] for image in images])
+    assert np.ptp(expected, axis=0).max() > 0
+    assert np.allclose(scores, expected.reshape(scores.shape), atol=1e-5 * np.abs(expected).max())
+    return network
+
+
+def test_operators_that_brevitas_models_do_not_need(tmp_path):
+    """A maximum before its quantizer, constants on both sides of - and /, a mean by axes, a channel's own scales."""
+    rng = np.random.default_rng(0)
+    constants = {
+        **CONSTANTS,
+        **{"w": rng.normal(size=(5, 2, 3, 3)) * 9, "w2": rng.normal(size=(3, 5)) * 9, "axes": [2, 3]},
+        **{"half": 0.5, "gains": rng.uniform(1, 2, (1, 5, 1, 1)), "small": 0.01, "steps": rng.uniform(4, 6, (5, 1, 1))},
+    }
+    nodes = [
+        quant("w", "qw", signed=1, narrow=1),
+        helper.make_node("Sub", ["half", "x"], ["centred"]),
+        helper.make_node("Conv", ["centred", "qw"], ["c"]),
+        helper.make_node("Mul", ["gains", "c"], ["g"]),
+        helper.make_node("MaxPool", ["g"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Relu", ["p"], ["r"]),
+        quant("r", "a", scale="half", bits="bits"),
+        helper.make_node("Div", ["a", "two"], ["d"]),
+        helper.make_node("ReduceMean", ["d", "axes"], ["m"], keepdims=0),
+        quant("w2", "qw2", signed=1, narrow=1),
+        helper.make_node("Gemm", ["m", "qw2"], ["s"], transB=1),
+        helper.make_node("Sub", ["s", "small"], ["y"]),
+    ]
+    same_scores(save(tmp_path / "net.onnx", nodes, constants, shape=(1, 2, 10, 10)), (2, 10, 10))
+
+
+def test_a_convolution_as_the_last_layer(tmp_path):
+    rng = np.random.default_rng(0)
+    nodes = [quant("w", "qw", signed=1, narrow=1), helper.make_node("Conv", ["x", "qw"], ["y"])]
+    constants = {**CONSTANTS, "w": rng.normal(size=(4, 2, 3, 3)) * 9}
+    network = same_scores(save(tmp_path / "net.onnx", nodes, constants, shape=(1, 2, 3, 3)), (2, 3, 3))
+    assert network.head.weight.shape == (4, 18)
+    with pytest.raises(NetworkError, match="or map follows"):
+        import_qonnx(save(tmp_path / "map.onnx", nodes, constants, shape=(1, 2, 4, 4)))
+
+
+def test_the_older_trunc(tmp_path):
+    """Version 1 says how many bits go; FINN's first releases wrote it."""
+    trunc = helper.make_node(
+        "Trunc", ["a", "half", "zero", "bits", "four"], ["t"], domain=DOMAIN, rounding_mode="FLOOR"
+    )
+    nodes = [quant("x", "a", scale="half"), trunc, quant("matrix", "qm", signed=1, narrow=1)]
+    nodes += [helper.make_node("Flatten", ["t"], ["f"]), helper.make_node("Gemm", ["f", "qm"], ["y"], transB=1)]
+    constants = {**CONSTANTS, "half": 0.01, "four": 4.0}
+    same_scores(save(tmp_path / "net.onnx", nodes, constants, version=1), (1, 1, 1))
+
+
+def test_scales_of_single_channels_before_a_convolution(tmp_path):
+    nodes = [quant("x", "a", scale="steps"), quant("w", "qw", signed=1, narrow=1)]
+    constants = {**CONSTANTS, "w": np.ones((1, 2, 1, 1)), "steps": np.reshape([0.1, 0.2], (1, 2, 1, 1))}
+    nodes += [helper.make_node("Conv", ["a", "qw"], ["y"])]
+    with pytest.raises(NetworkError, match="a scale of its own in each channel"):
+        import_qonnx(save(tmp_path / "net.onnx", nodes, constants, shape=(1, 2, 1, 1)))
 
 
 def test_vectors_and_free_dimensions(tmp_path):
