@@ -20,6 +20,7 @@ from pynq_qsnn.cli import main
 from pynq_qsnn.errors import ConfigError
 from pynq_qsnn.metrics import count
 from pynq_qsnn.network import Network
+from pynq_qsnn.search import study
 from pynq_qsnn.search.pareto import COLUMNS, FRONT_COLUMNS
 from pynq_qsnn.search.settings import SweepConfig
 from pynq_qsnn.search.space import Space
@@ -183,3 +184,15 @@ def test_what_the_overlay_cannot_run_is_not_trained(tmp_path):
         sweep(config, lines.append)
     assert "failed" in lines[-1] and "padding" in lines[-1]
     assert not (tmp_path / "trials/w1s1t1/seed0").exists()
+
+
+def test_proposals_that_repeat_are_replaced(tmp_path):
+    """Where one end of every choice is best, the sampler proposes it again and again."""
+    space = Space("8 8 P 16 16 P FC", 16, per_layer=True)
+    search = study._Sweep(settings(tmp_path, space=space, trials=25, objectives=("accuracy", "bytes")), tmp_path, str)
+    found = set()
+    for _ in range(25):
+        trial, allocation = search._propose(found)
+        found.add(allocation.label)
+        search.study.tell(trial, [sum(allocation.weight_bits), allocation.num_steps])
+    assert len(found) == 25
