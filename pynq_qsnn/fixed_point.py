@@ -33,7 +33,8 @@ def to_multiplier(factor, name: str):
         channel = int(shift.argmin())
         raise NetworkError(
             f"{name}: one unit of the sum is worth {factor[channel] / (1 << 16):.3g} thresholds in channel {channel}, "
-            f"the multiplier holds less than 2; the channel's inputs hardly fire: train longer, or use more weight bits"
+            "the multiplier holds less than 2. Its inputs hardly fire, or its spikes are too wide for sums of so few "
+            "bits: train longer, or use fewer spike bits here, or more weight bits, or wider spikes before it"
         )
     return round_half_up(np.ldexp(factor, shift)).astype(np.int64), shift.astype(np.int64)
 

@@ -43,8 +43,8 @@ class SelfAttention(nn.Module):
     def __init__(self, query, key, value, heads, neuron):
         super().__init__()
         self.query, self.key, self.value, self.heads = query, key, value, heads
-        # A head that is silent has no variance. The integer neuron holds gains below 2 thresholds for one coincidence of
-        # query, key and value: with this eps a silent channel stays below it up to a norm's weight of 4.
+        # A silent head has no variance. The integer neuron holds gains below 2 thresholds for one coincidence of query,
+        # key and value: with this eps a silent channel stays below it up to a norm's weight of 4.
         coincidence = query.neuron.threshold * key.neuron.threshold * value.neuron.threshold
         self.norm = nn.BatchNorm2d(value.conv.out_channels, eps=(2 * coincidence / neuron.threshold) ** 2)
         self.neuron = neuron

@@ -34,6 +34,7 @@ class TorchFire(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, current, num_steps, replay, threshold, s_max, leak_shift, reset_mode, surrogate):
+        """Currents [T*B, ...], or [B, ...] to replay -> codes times the threshold [T*B, ...]."""
         inputs = current / threshold
         steps = inputs.unsqueeze(0).expand(num_steps, *inputs.shape) if replay else inputs.unflatten(0, (num_steps, -1))
         membranes, outputs, r = [], [], None

@@ -50,6 +50,7 @@ class NativeFire(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, current, *settings):
+        """Currents [T*B, ...], or [B, ...] to replay -> codes times the threshold [T*B, ...]."""
         layout = torch.channels_last if current.ndim == 4 and _channels_are_innermost(current) else None
         ctx.layout = layout or torch.contiguous_format
         current = current.contiguous(memory_format=ctx.layout)
@@ -71,6 +72,7 @@ class NativeNormFire(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, current, weight, bias, norm, *settings):
+        """Currents [T*B, C, ...], or [B, C, ...] to replay -> codes of their norm times the threshold [T*B, C, ...]."""
         ctx.layout = torch.channels_last if current.ndim == 4 else torch.contiguous_format
         channels = current.shape[1]
         ctx.neuron = _neuron(current, channels, *settings)

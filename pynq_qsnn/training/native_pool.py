@@ -28,10 +28,11 @@ def takes(x: torch.Tensor, kernel: int, stride: int, padding: int) -> bool:
 
 
 class NativeMaxPool(torch.autograd.Function):
-    """x [N, C, H, W], kernel -> [N, C, H / kernel, W / kernel], both channels-last."""
+    """Largest value of each window of kernel x kernel."""
 
     @staticmethod
     def forward(ctx, x, kernel):
+        """x [N, C, H, W] -> [N, C, H / kernel, W / kernel], both channels-last."""
         images, channels, height, width = x.shape[0], x.shape[1], x.shape[2] // kernel, x.shape[3] // kernel
         output = torch.empty((images, channels, height, width), dtype=x.dtype, memory_format=torch.channels_last)
         places = torch.empty(output.numel(), dtype=torch.uint8)
