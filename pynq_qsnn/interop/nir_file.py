@@ -66,6 +66,8 @@ def visiting_order(path: str | Path, graph) -> tuple[list[str], dict[str, list[s
         for name in (source, target):
             if name not in reads:
                 raise NetworkError(f"{path}: an edge {source!r} -> {target!r} names no node; known: {sorted(reads)}")
+        if source in reads[target]:
+            raise NetworkError(f"{path}: two edges {source!r} -> {target!r}")
         reads[target].append(source)
     try:
         return list(TopologicalSorter(reads).static_order()), reads

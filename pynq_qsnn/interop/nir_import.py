@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ConfigError, NetworkError, QsnnError
+from ..errors import ConfigError, ModelFileError, NetworkError, QsnnError
 from ..fixed_point import to_bias, to_multiplier
 from ..hwspec import CODE_BITS
 from ..network import Network, TensorType
@@ -77,12 +77,11 @@ class NirOptions:
     def completed(self, path, metadata: dict) -> NirOptions:
         """Without None, but for input_shape. metadata: of the graph. Raises ConfigError where T is not known."""
         stored = metadata.get(METADATA, {})
-        stored = stored if isinstance(stored, dict) else {}
 
         def value(name, otherwise):
             given = getattr(self, name)
-            if given is None and name in stored:
-                given = stored[name].item() if isinstance(stored[name], (np.generic, np.ndarray)) else stored[name]
+            if given is None and isinstance(stored, dict) and name in stored:
+                given = _number(f"{path}: {name}", stored[name])
             return otherwise if given is None else given
 
         num_steps = value("num_steps", None)
@@ -125,7 +124,7 @@ class _Importer:
         self.wires: dict[frozenset, Codes | Sums] = {}  # nodes -> the sum of their results
         self.errors: dict[str, float] = {}  # weights' node -> relative error of rounding
         self.input, node = self._only("Input")
-        shape = [int(n) for n in np.ravel(node.input_type["input"])]
+        shape = [int(_number(f"{path}: the input's shape", n)) for n in np.ravel(node.input_type["input"])]
         frame = options.input_shape or (tuple(shape) if len(shape) == 3 else (*shape, 1, 1))
         if len(shape) not in (1, 3) or np.prod(shape) != np.prod(frame) or min(shape) < 1 or min(frame) < 1:
             raise NetworkError(
@@ -316,6 +315,14 @@ def _array(name: str, values, what: str) -> np.ndarray:
     if np.isnan(array).any():
         raise NetworkError(f"{name}: {what} is not a number; the training diverged")
     return array.astype(np.float64)
+
+
+def _number(what: str, value):
+    """Python's number of what a file holds."""
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+        raise ModelFileError(f"{what} is {value!r}, must be a number")
+    return array.item()
 
 
 def _pair(name: str, values) -> tuple[int, int]:

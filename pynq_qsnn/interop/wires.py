@@ -6,6 +6,7 @@ map between the two, so that scales, batch norm and offsets move into the consta
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from .weights import IntegerWeight, stored_bits
 
 LARGEST_CODE = 255
 LARGEST_WEIGHT = NUMERICS["maximum_weight"]
+LARGEST_FRAME = 1 << 26  # codes; a file can claim any shape
 LARGEST_IDENTITY = 1 << 24  # weights of a matrix that only sums or counts
 STEP_TOLERANCE = 1e-6  # two float32 constants that name one step
 
@@ -78,6 +80,8 @@ class Builder:
     """Appends layers in the order in which the source's nodes are visited."""
 
     def __init__(self, frame: TensorType, num_steps: int, scale: float, flat: bool):
+        if (size := math.prod(frame.shape)) > LARGEST_FRAME:
+            raise NetworkError(f"frames {frame.shape} have {size} codes, limit {LARGEST_FRAME}")
         self.frame, self.num_steps = frame, num_steps
         self.layers: list = []
         self.nodes: dict[str, str] = {}  # layer -> node of the source that it came from
@@ -292,15 +296,15 @@ def channel_values(node: str, values, wire: Wire, what: str) -> np.ndarray:
     Raises NetworkError where it does not fit, or the pixels of a channel differ.
     """
     values = np.asarray(values, np.float64)
+    if np.isnan(values).any():
+        raise NetworkError(f"{node}: {what} is not a number; the training diverged")
     target = (wire.channels,) if wire.flat else wire.shape
     while values.ndim > len(target) and values.shape[0] == 1:
         values = values[0]
-    if values.size == 1:
-        return values.reshape(1)
-    try:
-        rows = np.broadcast_to(values, target).reshape(wire.channels, -1)
-    except ValueError:
-        raise NetworkError(f"{node}: {what} of shape {values.shape} on a tensor {target}") from None
+    missing = len(target) - values.ndim
+    if missing < 0 or any(n not in (1, m) for n, m in zip(values.shape, target[missing:])):
+        raise NetworkError(f"{node}: {what} of shape {values.shape} on a tensor {target}")
+    rows = values.reshape(1, -1) if missing else values.reshape(len(values), -1)
     if np.any(rows != rows[:, :1]):
         raise NetworkError(f"{node}: {what} differs between the pixels of a channel; the hardware has one a channel")
     return rows[:, 0].copy()

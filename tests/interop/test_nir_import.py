@@ -248,6 +248,7 @@ def test_edges_and_ends_that_are_missing(tmp_path):
     nodes = {"input": nir.Input(np.array([1])), "w": nir.Linear(ONE), "output": nir.Output(np.array([1]))}
     for edges, message in (
         ([("input", "w"), ("x", "output")], "names no node"),
+        ([("input", "w"), ("w", "output"), ("w", "output")], "two edges 'w' -> 'output'"),
         ([("w", "output")], "'w': nothing leads to it"),
     ):
         with pytest.raises(NetworkError, match=message):
@@ -347,6 +348,20 @@ def a_group_inside_itself(nodes, h5py):
     nodes["linear/again"] = nodes["linear"]
 
 
+def no_shape(nodes, h5py):
+    del nodes["input/shape"]
+    nodes["input/shape"] = [np.nan]
+
+
+def a_huge_frame(nodes, h5py):
+    del nodes["input/shape"]
+    nodes["input/shape"] = [1 << 20, 1 << 20, 1 << 20]
+
+
+def steps_of_text(nodes, h5py):
+    nodes.parent["metadata/pynq_qsnn/input_bits"] = "many"
+
+
 @pytest.mark.parametrize(
     "edit, message",
     [
@@ -357,9 +372,12 @@ def a_group_inside_itself(nodes, h5py):
         (unknown_kind, "not a NIR file"),
         (text_for_numbers, "not a NIR file"),
         (a_group_inside_itself, "not a NIR file"),
+        (no_shape, "shape is nan, must be a number"),
+        (a_huge_frame, "codes, limit"),
+        (steps_of_text, "input_bits is .*, must be a number"),
     ],
     ids=lambda value: value.__name__ if callable(value) else None,
 )
 def test_hostile_files(edit, message, tmp_path):
-    with pytest.raises(ModelFileError, match=message):
+    with pytest.raises((ModelFileError, NetworkError), match=message):
         import_nir(edited(tmp_path, edit), NirOptions(num_steps=2))

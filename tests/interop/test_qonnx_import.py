@@ -329,7 +329,7 @@ REFUSED = {
     "1e.09 bits": [*CONV, quant("c", "a", bits="billion"), *HEAD],
     "scale .* must be positive": [*CONV, quant("c", "a", scale="zero"), *HEAD],
     "weights are not finite": [quant("nan", "qw", signed=1), helper.make_node("Conv", ["x", "qw"], ["y"])],
-    "a constant is not finite": [*CONV, helper.make_node("Mul", ["c", "nan"], ["d"]), quant("d", "a"), *HEAD],
+    "a constant is not a number": [*CONV, helper.make_node("Mul", ["c", "nan"], ["d"]), quant("d", "a"), *HEAD],
     "reads 'c', which nothing before it defines": [quant("c", "a"), *HEAD, *CONV],
     "ReLU behind a signed activation": [*SIGNED, helper.make_node("Relu", ["s"], ["a"]), *HEAD],
     "is always 1; so Brevitas writes": [
