@@ -18,21 +18,25 @@ from ..files import atomic_file
 LARGEST_COUNT = 255
 
 
-def in_steps(dataset: ImageDataset, num_steps: int) -> np.ndarray:
+def in_steps(dataset: ImageDataset, num_steps: int, index=slice(None)) -> np.ndarray:
     """Images [N, C, H, W] as they are; event frames [N, F, C, H, W] summed into [N, num_steps, C, H, W], at most 255.
 
     One step of event frames is an image [N, C, H, W], as everywhere.
+    index: a slice or an index array of the samples; the others are not read, and not decoded where they are pictures.
     Raises ConfigError where num_steps does not divide the frames.
     """
     if dataset.num_steps is None:
-        return dataset.images[:]
+        return dataset.images[index]
     if dataset.num_steps % num_steps:
         raise ConfigError(
             f"{dataset.card.name} has {dataset.num_steps} event frames a recording, which cannot be summed into "
             f"{num_steps} steps; choose divisors as --num-steps"
         )
-    grouped = dataset.images[:].reshape(len(dataset), num_steps, -1, *dataset.images.shape[2:])
-    summed = np.minimum(grouped.sum(axis=2, dtype=np.uint32), LARGEST_COUNT).astype(np.uint8)
+    frames = dataset.images[index]
+    grouped = frames.reshape(len(frames), num_steps, -1, *frames.shape[2:])
+    summed = grouped[:, :, 0].copy()
+    for part in range(1, grouped.shape[2]):  # one at a time in uint8: a sum of all needs a multiple of the memory
+        summed += np.minimum(grouped[:, :, part], LARGEST_COUNT - summed)
     return summed[:, 0] if num_steps == 1 else summed
 
 
@@ -77,14 +81,14 @@ class SearchData:
         static = self.source.num_steps is None
         path = self.folder / ("images.npz" if static else f"events_t{num_steps}.npz")
         if not path.exists():
-            images, labels = in_steps(self.source, num_steps), self.source.labels
+            train, test = (in_steps(self.source, num_steps, part) for part in (self.trained, self.held_out))
             with atomic_file(path) as stream:
                 np.savez(
                     stream,
-                    train_images=images[self.trained],
-                    train_labels=labels[self.trained],
-                    test_images=images[self.held_out],
-                    test_labels=labels[self.held_out],
+                    train_images=train,
+                    train_labels=self.source.labels[self.trained],
+                    test_images=test,
+                    test_labels=self.source.labels[self.held_out],
                     class_names=np.array(self.source.class_names),
                     licence=np.array(self.card.licence),
                 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pynq_qsnn.data import load_dataset
+from pynq_qsnn.data import encoded, load_dataset
 from pynq_qsnn.errors import ConfigError
 from pynq_qsnn.search.data import SearchData
 
@@ -40,6 +40,27 @@ def test_parts_of_static_images(tmp_path):
     again = SearchData(tmp_path / "again", name, 0.2, 25, seed=3)
     assert (again.held_out == data.held_out).all() and again.identity() == data.identity()
     assert (SearchData(tmp_path / "other", name, 0.2, 25, seed=4).held_out != data.held_out).any()
+
+
+def test_pictures_that_are_not_used_are_not_decoded(tmp_path, monkeypatch):
+    image = pytest.importorskip("PIL.Image")
+    for place in ("train/a", "train/b", "val/a"):
+        (tmp_path / place).mkdir(parents=True)
+        for number in range(10):
+            image.new("RGB", (8, 8), (20 * number, 0, 0)).save(tmp_path / place / f"{number}.png")
+    data = SearchData(tmp_path / "parts", f"{tmp_path}/", 0.5, 4, seed=0, image_size=8)
+    decoded, decode = [], encoded.EncodedImages._decode
+
+    def counted(images, index):
+        decoded.append(index)
+        return decode(images, index)
+
+    monkeypatch.setattr(encoded.EncodedImages, "_decode", counted)
+    path = data.file(1)
+    assert sorted(decoded) == sorted([*data.trained, *data.held_out])
+    for split, indices in (("train", data.trained), ("test", data.held_out)):
+        kept = load_dataset(path, split)
+        assert (kept.images[:, 0, 0, 0] == 20 * (indices % 10)).all() and (kept.labels == indices // 10).all()
 
 
 @pytest.mark.parametrize("num_steps", (1, 2, 8))
