@@ -32,7 +32,10 @@ class Augmentation:
         planes = images.flatten(1, -3)
         batch = augment_batch(planes, config.crop_padding, config.flip, config.cutout)
         if self.policy is not None:
-            batch = torch.cat([self.policy(part) for part in batch.split(SAME_OPERATION)])
+            # RandAugment's operations want three channels; alike, they stay alike
+            coloured = batch.expand(-1, 3, -1, -1)
+            parts = [self.policy(part) for part in coloured.split(SAME_OPERATION)]
+            batch = torch.cat(parts)[:, : batch.shape[1]]
         targets = labels
         if config.mixup:
             batch, targets = mixup(batch, labels, self.num_classes, config.mixup)
