@@ -27,7 +27,7 @@ class TrainConfig:
     model: a name of pynq_qsnn.architectures.NAMES, or a layer list of :mod:`pynq_qsnn.architectures.language`.
     image_size: side of pictures that are decoded while training goes on, None = 224; no option of the other data sets.
     output_dir gets config.json, metrics.csv and result.json; checkpoint_dir (default: output_dir) the checkpoints.
-    weight_bits 16: float weights, the start that low-bit runs share by init_from.
+    num_steps: 1..255.   weight_bits 16: float weights, the start that low-bit runs share by init_from.
     init_from: a checkpoint of the same topology, of any bit allocation, whose weights start this run.
     residual: where residual blocks join, None = as the architecture says.
     batch_size: images a step, all processes together.
@@ -94,7 +94,7 @@ class TrainConfig:
         one_of("precision", PRECISIONS)
         one_of("device", DEVICES)
         need(self.image_size is None or self.image_size >= 1, f"image_size must be positive, not {self.image_size}")
-        need(self.num_steps >= 1, f"num_steps must be at least 1, not {self.num_steps}")
+        need(1 <= self.num_steps <= 255, f"num_steps must be 1..255, as in integer networks, not {self.num_steps}")
         need(self.epochs >= 1, f"epochs must be at least 1, not {self.epochs}")
         need(self.batch_size >= 2, f"batch_size must be at least 2 (batch norm), not {self.batch_size}")
         need(self.learning_rate > 0, f"learning_rate must be positive, not {self.learning_rate}")

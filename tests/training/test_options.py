@@ -39,8 +39,9 @@ def test_the_recorded_command_repeats_the_run():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"dataset": "mnist"}, {"model": "vgg"}, {"weight_bits": 3}, {"spike_bits": 3}, {"num_steps": 0}, {"epochs": 0},
-        {"batch_size": 1}, {"learning_rate": 0}, {"warmup_epochs": 20}, {"label_smoothing": 1}, {"cutout": -1},
+        {"dataset": "mnist"}, {"model": "vgg"}, {"weight_bits": 3}, {"spike_bits": 3}, {"num_steps": 0},
+        {"num_steps": 256}, {"epochs": 0}, {"batch_size": 1},
+        {"learning_rate": 0}, {"warmup_epochs": 20}, {"label_smoothing": 1}, {"cutout": -1},
         {"precision": "fp16"}, {"surrogate": "step"}, {"reset_mode": "soft"}, {"weight_decay": -1},
         {"leak_shift": 0}, {"num_threads": 0}, {"ema": 1}, {"clip_norm": -1}, {"mixup": -0.1}, {"loss": "mse"},
         {"auto_augment": "auto"}, {"device": "tpu"}, {"checkpoint_every": -1}, {"image_size": 0}, {"residual": "add"},
