@@ -24,7 +24,8 @@ def default_threshold(s_max: int) -> float:
     """Threshold that spreads the codes over the positive half of a unit-variance current.
 
     Binary spikes fire at one standard deviation; s_max + 1 codes of multi-bit spikes share three of them. The
-    multi-bit values k * 3 / 2^n are exact in bfloat16, so that mixed-precision training sees true codes.
+    multi-bit values k * 3 / 2^n are exact in bfloat16 up to 4 bits, so that mixed-precision training sees true codes;
+    of the 256 values of 8-bit spikes it rounds 106.
     """
     return 1.0 if s_max == 1 else 3.0 / (s_max + 1)
 

@@ -77,10 +77,12 @@ def test_option_names_match_the_tables():
     assert set(SURROGATE_NAMES) == set(SURROGATES)
 
 
-def test_default_threshold_keeps_codes_exact_in_bfloat16():
+def test_default_threshold_keeps_codes_of_up_to_4_bits_exact_in_bfloat16():
     for spike_bits in (1, 2, 4):
         codes = torch.arange(2**spike_bits) * default_threshold(2**spike_bits - 1)
         assert torch.equal(codes, codes.bfloat16().float())
+    codes = torch.arange(256) * default_threshold(255)  # more than bfloat16's 8 bits: the docstring's count
+    assert (codes != codes.bfloat16().float()).sum() == 106
 
 
 @pytest.mark.parametrize(
