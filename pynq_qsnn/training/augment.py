@@ -32,7 +32,7 @@ class Augmentation:
         planes = images.flatten(1, -3)
         batch = augment_batch(planes, config.crop_padding, config.flip, config.cutout)
         if self.policy is not None:
-            # RandAugment's operations want three channels; alike, they stay alike
+            # some operations of RandAugment want three channels; alike, they stay alike
             coloured = batch.expand(-1, 3, -1, -1)
             parts = [self.policy(part) for part in coloured.split(SAME_OPERATION)]
             batch = torch.cat(parts)[:, : batch.shape[1]]
