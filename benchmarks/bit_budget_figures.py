@@ -7,7 +7,9 @@
 
 measure: every weight width and every way to share SPIKE_BUDGET between spike bits and time steps, trained from scratch
 with equal epochs, by cross-validation over both splits: each fold is tested once, by networks that never saw it, after
-the last epoch. Event frames are summed into T steps. A run that is stopped continues where it was.
+the last epoch. Event frames are summed into T steps. A run that is stopped continues where it was; a file of other data
+or settings is refused. Networks of --threshold serve a figure alone: no checkpoint says that threshold, so that `train`
+could not repeat them and `export` would get them wrong. Each is deleted when it has been measured.
 draw: docs/figures/bit_budget_*.png, of those results, results/sweep_digits.json and results/zoo/*.json.
 """
 
@@ -16,17 +18,21 @@ import io
 import json
 import platform
 import shlex
+import shutil
 import sys
 import tempfile
+from contextlib import nullcontext
 from datetime import date
 from os import cpu_count
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from tqdm import tqdm
 
 from pynq_qsnn.commands.common import write_json
 from pynq_qsnn.data import load_dataset
+from pynq_qsnn.errors import ConfigError, QsnnError
 from pynq_qsnn.files import atomic_file
 from pynq_qsnn.search.data import in_steps
 from pynq_qsnn.search.objective import Job, measure
@@ -38,6 +44,7 @@ MODELS = {"digits": "8 8 P 16 16 P FC", "nmnist": "8 P 16 16 P 32 P FC"}
 SPIKE_BUDGET, ZOO_BUDGET = 8, 4  # spike bits x T
 WEIGHT_BITS = (1, 2, 4, 8)
 FOLDS = 5
+SETTINGS = ("data_source", "samples", "repeats", "spike_budget", "training", "threshold")  # of rows in one file
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")  # Okabe and Ito
 
 
@@ -50,11 +57,10 @@ def shares(budget: int) -> list[tuple[int, int]]:
 
 
 def measure_all(args) -> None:
-    """Rows of results by allocation and fold, into ``args.output``, which grows."""
-    if args.threshold:
-        from pynq_qsnn.training import lif
+    """Rows of results by allocation and fold, into ``args.output``, which grows.
 
-        lif.default_threshold = lambda s_max: args.threshold  # no option of a training: the widths choose it well
+    Raises ConfigError for an output of other data or settings.
+    """
     splits = [load_dataset(args.dataset, split) for split in ("train", "test")]
     model = args.model or MODELS[Path(args.dataset).stem]
     training = {"model": model, "epochs": args.epochs, "batch_size": args.batch_size, "learning_rate": 4e-3}
@@ -74,25 +80,41 @@ def measure_all(args) -> None:
         "rows": [],
     }
     if args.output.exists():
-        content["rows"] = json.loads(args.output.read_text())["rows"]
+        content["rows"] = kept_rows(args.output, content)
     done = {(row["allocation"], row["fold"]) for row in content["rows"]}
     labels = np.concatenate([split.labels for split in splits])
     order = np.random.default_rng(0).permutation(len(labels))
     wanted = [(fold, w, s, t) for fold in range(FOLDS) for w in args.weight_bits for s, t in shares(SPIKE_BUDGET)]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, threshold_of_all(args.threshold):
         for fold, w, s, t in tqdm(wanted):
             if (f"{w}/{s}/{t}", fold) in done:
                 continue
             data = Path(folder, f"fold{fold}_t{t}.npz")
             if not data.exists():
                 write_fold(data, np.concatenate([in_steps(split, t) for split in splits]), labels, order, fold)
+            run = Path(folder, f"{fold}-{w}-{s}-{t}")
             config = TrainConfig(
-                str(Path(folder, f"{fold}-{w}-{s}-{t}")), str(data), weight_bits=w, spike_bits=s, num_steps=t,
-                num_threads=1, device="cpu", **training,
-            )  # fmt: skip
+                str(run), str(data), weight_bits=w, spike_bits=s, num_steps=t, num_threads=1, device="cpu", **training
+            )
             content["rows"].append({"allocation": f"{w}/{s}/{t}", "fold": fold, **measure(Job(config, (fold,)))})
+            shutil.rmtree(run)
             write_json(str(args.output), content)
-    write_json(str(args.output), content)
+
+
+def kept_rows(path: Path, content: dict) -> list[dict]:
+    """Rows of ``path``, to which those of ``content`` may be added. Raises ConfigError where its settings differ."""
+    kept = json.loads(path.read_text())
+    differ = [f"{name} {kept.get(name)}, not {content[name]}" for name in SETTINGS if kept.get(name) != content[name]]
+    if differ:
+        raise ConfigError(f"{path} holds rows of {'; '.join(differ)}; give those, or another --output")
+    return kept["rows"]
+
+
+def threshold_of_all(threshold: float | None):
+    """A context in which every neuron has that threshold. No option of a training: the widths choose it well."""
+    from pynq_qsnn.training import lif
+
+    return nullcontext() if threshold is None else mock.patch.object(lif, "default_threshold", lambda s_max: threshold)
 
 
 def write_fold(path: Path, images: np.ndarray, labels: np.ndarray, order: np.ndarray, fold: int) -> None:
@@ -302,11 +324,17 @@ def main():
     command.add_argument("--epochs", type=int, default=10)
     command.add_argument("--batch-size", type=int, default=32)
     command.add_argument("--weight-bits", type=int, nargs="+", default=list(WEIGHT_BITS), metavar="N")
-    command.add_argument("--threshold", type=float, help="of all neurons; by default it is finer for wider spikes")
+    command.add_argument(
+        "--threshold", type=float, metavar="V",
+        help="of all neurons, by default finer for wider spikes. Checkpoints do not say it: no network of it is kept",
+    )  # fmt: skip
     command.set_defaults(run=measure_all)
     commands.add_parser("draw").set_defaults(run=draw_all)
     args = parser.parse_args()
-    args.run(args)
+    try:
+        args.run(args)
+    except QsnnError as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")
 
 
 if __name__ == "__main__":

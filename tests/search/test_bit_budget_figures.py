@@ -1,5 +1,6 @@
 """The benchmark of spike bits against steps: its event frames, its folds, and the page that shows its results."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -46,6 +47,62 @@ def test_folds_test_every_sample_once(benchmarks, tmp_path):
     assert sorted(tested) == list(range(23))
 
 
+@pytest.fixture
+def measure_digits(benchmarks, monkeypatch, tmp_path):
+    """Runs the command on digits without a training. Returns (rows, folders of networks while another was trained)."""
+    pytest.importorskip("sklearn")
+    import bit_budget_figures
+
+    output, folders = tmp_path / "results.json", []
+
+    def measured(job):
+        from pynq_qsnn.training.lif import default_threshold
+
+        folders.append([path.name for path in Path(job.config.output_dir).parent.iterdir() if path.is_dir()])
+        job.seed_folder(0).mkdir(parents=True)
+        return {"of_threshold": default_threshold(255), "of_epochs": job.config.epochs}
+
+    def run(*words):
+        words = ["measure", "digits", "--weight-bits", "1", "-o", str(output), *map(str, words)]
+        monkeypatch.setattr(sys, "argv", ["bit_budget_figures.py", *words])
+        bit_budget_figures.main()
+        return json.loads(output.read_text())["rows"], folders
+
+    monkeypatch.setattr(bit_budget_figures, "measure", measured)
+    monkeypatch.setattr(bit_budget_figures, "FOLDS", 2)
+    return run
+
+
+def test_rows_of_other_settings_are_refused(measure_digits, tmp_path, capsys):
+    rows, _ = measure_digits("--epochs", 3)
+    assert len(rows) == 2 * 4 and {row["of_epochs"] for row in rows} == {3}
+    kept = (tmp_path / "results.json").read_text()
+    assert measure_digits("--epochs", 3, "--weight-bits", 1, 2)[0][:8] == rows
+    (tmp_path / "results.json").write_text(kept)
+    for words, name in (
+        (("--epochs", 4), "epochs': 4"),
+        (("--epochs", 3, "--batch-size", 8), "batch_size': 8"),
+        (("--epochs", 3, "--model", "4 P FC"), "4 P FC"),
+        (("--epochs", 3, "--threshold", 1), "threshold None, not 1.0"),
+    ):
+        with pytest.raises(SystemExit):
+            measure_digits(*words)
+        assert name in capsys.readouterr().err
+        assert (tmp_path / "results.json").read_text() == kept
+    (tmp_path / "results.json").write_text(kept.replace("scikit-learn", "another"))
+    with pytest.raises(SystemExit):
+        measure_digits("--epochs", 3)
+    assert "data_source another" in capsys.readouterr().err
+
+
+def test_a_threshold_of_all_neurons_leaves_nothing_behind(measure_digits):
+    lif = pytest.importorskip("pynq_qsnn.training.lif")
+    rows, folders = measure_digits("--threshold", 1)
+    assert {row["of_threshold"] for row in rows} == {1} and len(rows) == 2 * 4
+    assert lif.default_threshold(255) == 3 / 256
+    assert folders == [[]] * 8, "a network was kept after it had been measured"
+
+
 @pytest.mark.parametrize("name", ("digits", "nmnist"))
 def test_the_page_shows_the_kept_results(benchmarks, name):
     import bit_budget_figures
@@ -54,6 +111,14 @@ def test_the_page_shows_the_kept_results(benchmarks, name):
     assert len({row["fold"] for row in content["rows"]}) == bit_budget_figures.FOLDS
     page = (ROOT / "docs/explanation/spikes-or-steps.md").read_text()
     assert bit_budget_figures.table(content) in page, "run: python benchmarks/bit_budget_figures.py draw"
+
+
+def test_the_page_says_how_much_of_the_test_set_there_is(benchmarks):
+    import bit_budget_figures
+
+    page = " ".join((ROOT / "docs/explanation/spikes-or-steps.md").read_text().split())
+    (count,) = {row["test_frames"] for row in bit_budget_figures.zoo()["rows"]}
+    assert count < 10_000 and f"{count:,} of the official 10,000 test images" in page
 
 
 def test_figures_have_a_point_for_each_allocation(benchmarks):
