@@ -212,8 +212,8 @@ class Network:
 
     def validate(self) -> dict[str, TensorType]:
         """Infer every tensor; raise NetworkError with the layer's name where something does not fit."""
-        if not 1 <= self.num_steps <= 255:
-            raise NetworkError(f"num_steps is {self.num_steps}, must be 1..255")
+        if type(self.num_steps) is not int or not 1 <= self.num_steps <= 255:
+            raise NetworkError(f"num_steps is {self.num_steps!r}, must be a whole number 1..255")
         if self.input.num_steps not in (1, self.num_steps):
             raise NetworkError(f"the input has {self.input.num_steps} steps, must be 1 or {self.num_steps}")
         _check_code(INPUT, self.input.bits, self.input.s_max)
@@ -222,6 +222,8 @@ class Network:
         if len(self.input.shape) != 3 or not all(isinstance(n, int) and n > 0 for n in self.input.shape):
             raise NetworkError(f"{INPUT}: shape {self.input.shape}, must be three positive integers (C, H, W)")
         types = {INPUT: self.input}
+        # The static image, pooled or flattened at most: the layer that reads it replays it.
+        static = {INPUT} if self.input.num_steps == 1 else set()
         for layer in self.layers:
             if layer.name in types:
                 raise NetworkError(f"two tensors are named {layer.name!r}")
@@ -230,12 +232,15 @@ class Network:
                     raise NetworkError(f"{layer.name}: no tensor {source!r} before it; known: {sorted(types)}")
             if isinstance(layer, Head) and layer is not self.layers[-1]:
                 raise NetworkError(f"{layer.name}: a Head can only be the last layer")
-            types[layer.name] = self._infer(layer, types)
+            num_steps = self.num_steps if layer.source in static else types[layer.source].num_steps
+            types[layer.name] = self._infer(layer, types, num_steps)
+            if isinstance(layer, (Pool, Flatten)) and layer.source in static:
+                static.add(layer.name)
         return types
 
-    def _infer(self, layer: Layer, types: dict[str, TensorType]) -> TensorType:
+    def _infer(self, layer: Layer, types: dict[str, TensorType], num_steps: int) -> TensorType:
+        """Type of a layer's tensor. num_steps: T of what a layer with weights makes of its source."""
         source = types[layer.source]
-        num_steps = self.num_steps if self._is_static(layer.source) else source.num_steps
         if isinstance(layer, Steps):
             return _steps_type(layer, source)
         if isinstance(layer, Attention):
@@ -259,13 +264,6 @@ class Network:
         if isinstance(layer, Flatten):
             return replace(source, shape=(int(np.prod(source.shape)), 1, 1))
         return _pool_type(layer, source)
-
-    def _is_static(self, name: str) -> bool:
-        """Whether a tensor is the static image, pooled or flattened at most: the layer that reads it replays it."""
-        by_name = {layer.name: layer for layer in self.layers}
-        while isinstance(by_name.get(name), (Pool, Flatten)):
-            name = by_name[name].source
-        return name == INPUT and self.input.num_steps == 1
 
     def to_parts(self) -> tuple[dict, dict[str, np.ndarray]]:
         """JSON-ready description and the arrays that it names; the inverse of :meth:`from_parts`."""

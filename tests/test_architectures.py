@@ -76,7 +76,19 @@ def test_words_mean_what_the_table_says():
 
 @pytest.mark.parametrize(
     "text, match",
-    [("64 Y FC10", "'Y' is no word"), ("64 P", "must end in a head"), ("", "head"), ("64/3 FC", "'64/3' is no word")],
+    [
+        *(
+            ("64 Y FC10", "'Y' is no word"),
+            ("64 P", "must end in a head"),
+            ("", "head"),
+            ("64/3 FC", "'64/3' is no word"),
+        ),
+        *(
+            (f"4 {word} FC", f"'{word}' is no word")
+            for word in ("0", "F0", "P2/0", "A0", "S0", "X8h0", "64g0", "R64n0")
+        ),
+        *((f"4 {word} FC", f"'{word}' is no word") for word in ("X8h2m0", "T0", "8w0", "0xR4")),
+    ],
 )
 def test_layer_lists_are_checked(text, match):
     with pytest.raises(ConfigError, match=match):
@@ -101,7 +113,7 @@ def test_layer_lists_count_what_they_say():
     assert sizes.size(parse("4 X4h2 FC3"), (1, 2, 2), "spike").attention_macs == 2 * 4 * 4 * 4
 
 
-@pytest.mark.parametrize("text", ["8 P9/9 FC", "8k7v FC", "7 8g2 FC"])
+@pytest.mark.parametrize("text", ["8 P9/9 FC", "8k7v FC", "7 8g2 FC", "8k3p3 FC", "8 P2p2/2 FC", "8 P3p2/1 FC"])
 def test_what_does_not_fit_is_refused(text):
     with pytest.raises(ConfigError):
         sizes.size(parse(text), (1, 4, 4), "spike")

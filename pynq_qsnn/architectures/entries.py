@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from ..errors import ConfigError
 
 POOL_KINDS = ("max", "avg", "sum", "global")
-LARGEST_CODE = 255
+RESIDUAL_DOMAINS = ("spike", "current", "iand")
+EDGE_WEIGHT_BITS = 8  # weights of the first layer and the head, unless their words say otherwise
+FLOAT_BITS = 16  # "weight bits" of weights that are not quantized
+LARGEST_CODE = MAX_STEPS = 255  # what the integer network holds
 
 
 @dataclass(frozen=True)

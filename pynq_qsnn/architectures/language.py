@@ -13,7 +13,7 @@ Words, read from left to right::
     X384h12      transformer block of width 384: attention of 12 heads, then 1x1 to 4 x 384 and back; X384h12m2: 2 x 384
     G            pool of the whole map
     T4           four time steps from here on
-    F512         fully connected layer;  FC10 the head;  FC the head with the data's classes
+    F512         fully connected layer;  FC10 the head, FC without its size: a training takes the data's classes anyway
     3xR64        three times R64
 
 >>> parse("16 P R32/2 FC")[2]
@@ -30,17 +30,18 @@ from collections.abc import Sequence
 from ..errors import ConfigError
 from .entries import Conv, Entry, Head, Linear, Pool, Residual, SelfAttention, Steps
 
-BITS = r"(?:w(?P<w>\d+))?(?:s(?P<s>\d+))?"
+N = r"[1-9]\d*"
+BITS = rf"(?:w(?P<w>{N}))?(?:s(?P<s>{N}))?"
 STRIDE = r"(?:/(?P<stride>[12]))?"
-CONVOLUTION = re.compile(rf"(?P<n>\d+)(?:k(?P<k>[1357]))?(?:(?P<valid>v)|p(?P<p>\d))?(?:g(?P<g>\d+))?{BITS}{STRIDE}")
-POOL = re.compile(r"P(?:(?P<k>\d)(?:p(?P<p>\d))?/(?P<stride>\d))?")
-SUM_POOL = re.compile(r"(?P<kind>[AS])(?P<k>\d+)")
-BLOCK = re.compile(rf"R(?P<n>\d+)(?:n(?P<count>\d))?{BITS}{STRIDE}")
-BOTTLENECK = re.compile(rf"B(?P<n>\d+){BITS}{STRIDE}")
-TRANSFORMER = re.compile(rf"X(?P<n>\d+)h(?P<heads>\d+)(?:m(?P<ratio>\d+))?{BITS}")
-LINEAR = re.compile(rf"F(?P<n>\d+){BITS}")
-HEAD = re.compile(r"FC(?P<n>\d+)?")
-STEPS = re.compile(r"T(?P<n>\d+)")
+CONVOLUTION = re.compile(rf"(?P<n>{N})(?:k(?P<k>[1357]))?(?:(?P<valid>v)|p(?P<p>\d))?(?:g(?P<g>{N}))?{BITS}{STRIDE}")
+POOL = re.compile(r"P(?:(?P<k>[1-9])(?:p(?P<p>\d))?/(?P<stride>[1-9]))?")
+SUM_POOL = re.compile(rf"(?P<kind>[AS])(?P<k>{N})")
+BLOCK = re.compile(rf"R(?P<n>{N})(?:n(?P<count>[1-9]))?{BITS}{STRIDE}")
+BOTTLENECK = re.compile(rf"B(?P<n>{N}){BITS}{STRIDE}")
+TRANSFORMER = re.compile(rf"X(?P<n>{N})h(?P<heads>{N})(?:m(?P<ratio>{N}))?{BITS}")
+LINEAR = re.compile(rf"F(?P<n>{N}){BITS}")
+HEAD = re.compile(rf"FC(?P<n>{N})?")
+STEPS = re.compile(rf"T(?P<n>{N})")
 BOTTLENECK_WIDENING = 4
 
 
@@ -48,7 +49,7 @@ def parse(text: str) -> tuple[Entry, ...]:
     """Entries of a layer list. Raises ConfigError for a word that the language does not have."""
     entries: list[Entry] = []
     for item in text.split():
-        times, word = re.fullmatch(r"(?:(\d+)x)?(.+)", item).groups()
+        times, word = re.fullmatch(rf"(?:({N})x)?(.+)", item).groups()
         entries += _entries(word) * int(times or 1)
     if not entries or not isinstance(entries[-1], Head):
         raise ConfigError(f"layer list {text!r} must end in a head such as FC10")

@@ -90,6 +90,8 @@ def convolved(entry: Conv, shape: tuple[int, int, int]) -> tuple[int, int, int]:
     """(C, H, W) behind a convolution. Raises ConfigError when nothing is left of the map or groups do not divide."""
     if shape[0] % entry.groups or entry.channels % entry.groups:
         raise ConfigError(f"groups={entry.groups} must divide {shape[0]} input and {entry.channels} output channels")
+    if not 0 <= entry.border < entry.kernel:
+        raise ConfigError(f"padding {entry.border} of a window of {entry.kernel} rows, must be below {entry.kernel}")
     return entry.channels, *_windows(entry, shape, entry.kernel, entry.stride, entry.border)
 
 
@@ -97,6 +99,8 @@ def pooled(entry: Pool, shape: tuple[int, int, int]) -> tuple[int, int, int]:
     """(C, H, W) behind a pool. Raises ConfigError when no window fits."""
     if entry.kind == "global":
         return shape[0], 1, 1
+    if not 0 <= 2 * entry.padding <= entry.kernel:
+        raise ConfigError(f"padding {entry.padding} of a pool, must be at most half of its window, {entry.kernel}")
     return shape[0], *_windows(entry, shape, entry.kernel, entry.step, entry.padding)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..architectures import Architecture, entries
+from ..architectures.entries import EDGE_WEIGHT_BITS, LARGEST_CODE
 from ..errors import ConfigError
 from ..hwspec import CODE_BITS
 from ..network import INPUT, Conv2d, Flatten, Head, Layer, Linear, Network, Pool, Skip, TensorType
@@ -15,13 +16,11 @@ from ..runtime.simulator import Simulator
 from .calibration import Sample, calibrated_neuron, head_affine, random_weights, sampled_sums
 from .frames import random_events, random_images
 
-EDGE_WEIGHT_BITS = 8  # of the first layer and the head, as in training
 # Mean code of a layer in units of its largest one: in general, before a maximum pool (which raises it), and of a branch
 # whose codes are added to others.
 RATE, RATE_BEFORE_POOL, RATE_OF_BRANCH = 0.2, 0.1, 0.06
 CALIBRATION_MACS = 4e9  # sets the number of frames
 CALIBRATION_FRAMES, CALIBRATION_STEPS = 16, 4  # at most
-LARGEST_CODE = 255
 
 
 class Builder:

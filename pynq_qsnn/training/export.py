@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..architectures.entries import FLOAT_BITS
 from ..data import load_dataset
 from ..errors import ConfigError, NetworkError, ToolMissing
 from ..fixed_point import code_bits, logit_affine, to_bias, to_multiplier
@@ -27,7 +28,6 @@ from . import layers
 from .card import model_card
 from .evaluate import evaluate
 from .loop import find_checkpoint, load_model
-from .quantizers import FLOAT_BITS
 
 PIXEL_SCALE = 1 / 255  # training divides the 8-bit pixels by 255
 CHECKED_FRAMES = 100  # an export ends with this many frames through the independent int64 forward

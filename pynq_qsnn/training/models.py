@@ -10,15 +10,19 @@ from dataclasses import asdict, dataclass
 from torch import nn
 
 from ..architectures import Conv, SelfAttention, architecture
-from ..architectures.entries import LARGEST_CODE, global_pools, shortcut
+from ..architectures.entries import (
+    EDGE_WEIGHT_BITS,
+    FLOAT_BITS,
+    LARGEST_CODE,
+    MAX_STEPS,
+    RESIDUAL_DOMAINS,
+    global_pools,
+    shortcut,
+)
 from ..architectures.sizes import convolved, pooled
 from ..errors import ConfigError
 from . import layers
 from .lif import MultiBitLIF
-from .quantizers import FLOAT_BITS
-
-EDGE_WEIGHT_BITS = 8
-RESIDUAL_DOMAINS = ("spike", "current", "iand")
 
 
 @dataclass(frozen=True)
@@ -168,8 +172,10 @@ class _Builder:
 
     def _steps(self, entry) -> list:
         before, after = self.num_steps, entry.num_steps
-        if after < 1 or max(before, after) % min(before, after):
-            raise ConfigError(f"{before} steps cannot become {after}: a multiple or a divisor is needed")
+        if not 1 <= after <= MAX_STEPS or max(before, after) % min(before, after):
+            raise ConfigError(
+                f"{before} steps cannot become {after}: a multiple or a divisor is needed, 1..{MAX_STEPS}"
+            )
         if after < before:
             self._widen(before // after, entry)
         self.num_steps = after

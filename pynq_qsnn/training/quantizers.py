@@ -12,9 +12,9 @@ from brevitas.core.function_wrapper import TensorClampSte
 from brevitas.inject.enum import QuantType, ScalingImplType, StatsOp
 from brevitas.quant import Int8WeightPerChannelFloat, SignedBinaryWeightPerTensorConst
 
+from ..architectures.entries import FLOAT_BITS
 from ..errors import ConfigError
 
-FLOAT_BITS = 16
 WEIGHT_BITS = (1, 2, 4, 8, FLOAT_BITS)
 
 

@@ -22,7 +22,6 @@ from . import RECIPES, Recipe
 
 EXACT_FRAMES = 100  # on which reference and simulator are compared, code by code
 RATE_FRAMES = 1000  # test images that the firing rates are measured on
-LAST = "last.safetensors"
 
 
 def train_recipe(recipe: Recipe, output: Path, checkpoints: Path, models: Path, resume: bool, origin: dict) -> dict:
@@ -32,12 +31,12 @@ def train_recipe(recipe: Recipe, output: Path, checkpoints: Path, models: Path, 
     models: gets NAME.qsnn, whose card carries the counts.  origin: what started it, date and machine; kept as it is.
     A pre-training ends without an export. Raises ConfigError when the run that it starts from is not there.
     """
-    from ..training.loop import train
+    from ..training.loop import LAST_NAME, train
     from ..training.options import TrainConfig
 
     start = None
     if recipe.start is not None:
-        start = checkpoints / recipe.start / LAST
+        start = checkpoints / recipe.start / LAST_NAME
         if not start.exists():
             raise ConfigError(f"{recipe.name} starts from {start}, which is not there; train {recipe.start} first")
     result = train(
@@ -51,7 +50,7 @@ def train_recipe(recipe: Recipe, output: Path, checkpoints: Path, models: Path, 
     )
     evidence = {"name": recipe.name, "family": recipe.family, **origin, "accuracy_float": result.accuracy}
     if recipe.start is not None:
-        evidence |= _export(checkpoints / recipe.name / LAST, models / f"{recipe.name}.qsnn")
+        evidence |= _export(result.checkpoint, models / f"{recipe.name}.qsnn")
         evidence["start"] = {"name": recipe.start, "epochs": RECIPES[recipe.start].settings["epochs"]}
     with atomic_file(output / f"{recipe.name}.json") as stream:
         stream.write((json.dumps(evidence, indent=1) + "\n").encode())

@@ -232,7 +232,12 @@ def test_commands_in_the_text_name_what_exists(page):
         if words[0].startswith("-") or words[0].isupper():
             continue
         assert words[0] in subcommands, f"{page.name}: `{text}`: no command {words[0]}"
-        known_options = subcommands[words[0]]._option_string_actions
+        command = subcommands[words[0]]
+        if command._subparsers and words[1:] and not words[1].startswith("-"):  # `zoo train`
+            actions = command._subparsers._group_actions[0].choices
+            assert words[1] in actions, f"{page.name}: `{text}`: {words[0]} has no {words[1]}"
+            command = actions[words[1]]
+        known_options = command._option_string_actions
         options = [word.partition("=")[0] for word in words[1:] if word.startswith("-")]
         assert set(options) <= set(known_options), f"{page.name}: `{text}`: unknown {set(options) - set(known_options)}"
 

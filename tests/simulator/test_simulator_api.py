@@ -1,5 +1,7 @@
 """Calls, threads and errors of the simulator."""
 
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -118,3 +120,39 @@ def test_without_a_compiler(model, monkeypatch):
     with pytest.raises(ToolMissing, match=r"apt-get install g\+\+.*Reference"):
         simulator.load(network)
     assert np.array_equal(simulator.run(frames), logits)
+
+
+OUT_OF_MEMORY = """
+import re, resource
+import numpy as np
+from pynq_qsnn.network import Attention, Head, Network, Pool, TensorType
+from pynq_qsnn.neuron import Affine, Neuron
+from pynq_qsnn.runtime.simulator import Simulator
+
+def affine(channels):
+    return Affine(np.ones(channels, int), np.full(channels, 8), np.zeros(channels, int))
+
+train = TensorType((512, 16, 16), 1, 16, 1)
+attention = Attention("a", "input", "input", "input", 1, Neuron(affine(512), 1), 1)
+head = Head("head", "p", np.ones((2, 512), np.int8), 1, affine(2))
+network = Network("large", train, 16, (attention, Pool("p", "a", "maximum", 16, 16), head))
+simulator, frames = Simulator(1).load(network), np.zeros((1, 16, 512, 16, 16), np.uint8)
+size = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (size + (16 << 20), resource.RLIM_INFINITY))
+try:
+    simulator.run(frames)
+except MemoryError as error:
+    print("MemoryError:", error)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(simulator.run(frames).tolist())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space as Linux does")
+def test_memory_that_ends_within_a_layer_is_an_error_and_the_simulator_goes_on():
+    done = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "MemoryError: the simulator ran out of memory; use a smaller batch_size",
+        "[[0, 0]]",
+    ]

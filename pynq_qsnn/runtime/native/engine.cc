@@ -2,6 +2,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <new>
 
@@ -46,7 +47,7 @@ class Engine {
   void Run(const uint8_t* frames, int64_t count, int threads, int32_t* logits, uint8_t* const* trains);
 
  private:
-  void RunLayers(Workspace& workspace, const uint8_t* frames, Member member) const;
+  void RunLayers(Workspace& workspace, const uint8_t* frames, Member member);
   void LoadFrames(Workspace& workspace, const uint8_t* frames, int64_t begin, int64_t end) const;
   void Record(const Workspace& workspace, size_t tensor, int64_t first, int64_t total, uint8_t* train) const;
 
@@ -55,7 +56,8 @@ class Engine {
   int64_t classes_ = 0;
   int64_t chunk_;  // frames that a thread takes through all layers at once
   std::vector<Workspace> workspaces_;
-  std::mutex mutex_;  // the workspaces belong to one run at a time
+  std::mutex mutex_;                     // the workspaces belong to one run at a time
+  std::atomic<bool> exhausted_ = false;  // a layer of this run found no memory
 };
 
 // Many frames: each thread takes chunks through all layers, so that its tensors stay in its cache. Few frames: all
@@ -79,6 +81,7 @@ void Engine::Run(const uint8_t* frames, int64_t count, int threads, int32_t* log
       if (trains != nullptr && trains[i] != nullptr) Record(workspace, i, first, count, trains[i]);
     }
   };
+  exhausted_ = false;
   if (alone) {
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t i = 0; i < chunks; ++i) {
@@ -86,23 +89,29 @@ void Engine::Run(const uint8_t* frames, int64_t count, int threads, int32_t* log
       RunLayers(workspace, begin(workspace, i * chunk), {0, 1});
       finish(workspace, i * chunk);
     }
-    return;
-  }
-  for (int64_t first = 0; first < count; first += chunk) {
-    const uint8_t* frame = begin(workspaces_[0], first);
+  } else {
+    for (int64_t first = 0; first < count; first += chunk) {
+      const uint8_t* frame = begin(workspaces_[0], first);
 #pragma omp parallel num_threads(threads)
-    RunLayers(workspaces_[0], frame, {omp_get_thread_num(), omp_get_num_threads()});
-    finish(workspaces_[0], first);
+      RunLayers(workspaces_[0], frame, {omp_get_thread_num(), omp_get_num_threads()});
+      finish(workspaces_[0], first);
+    }
   }
+  if (exhausted_) throw std::bad_alloc();
 }
 
-void Engine::RunLayers(Workspace& workspace, const uint8_t* frames, Member member) const {
+void Engine::RunLayers(Workspace& workspace, const uint8_t* frames, Member member) {
   const Tensor& input = tensors_[0];
   member.Share(workspace.frames * input.steps * input.height,
                [&](int64_t begin, int64_t end) { LoadFrames(workspace, frames, begin, end); });
   for (const auto& layer : layers_) {
-    member.Share(layer->Items(workspace.frames),
-                 [&](int64_t begin, int64_t end) { layer->Run(workspace, begin, end); });
+    member.Share(layer->Items(workspace.frames), [&](int64_t begin, int64_t end) {
+      try {
+        layer->Run(workspace, begin, end);
+      } catch (const std::bad_alloc&) {  // must not leave the parallel region; the other threads wait at its barriers
+        exhausted_ = true;
+      }
+    });
   }
 }
 
