@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 
 from .. import __version__
+from .checkpoint import settings
 from .options import TrainConfig, command_line
 
 LIBRARIES = ("torch", "brevitas", "numpy")
@@ -17,7 +18,7 @@ def model_card(state: dict, data_card, measured: dict) -> dict:
     state: of the checkpoint.  data_card: DataCard of the test data.  measured: result of evaluate().
     Accuracies and agreement are shares 0..1 of the test frames; the date is UTC.
     """
-    config = TrainConfig(**state["config"])
+    config = settings(TrainConfig, state["config"], "the checkpoint")
     return {
         "dataset": config.dataset,
         "data_source": data_card.source,

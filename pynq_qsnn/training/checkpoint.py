@@ -36,7 +36,7 @@ def load_checkpoint(path):
                 raise ModelFileError(f"{path}: format is {metadata.get('format')!r}, expected {FORMAT!r}")
             state = _with_todays_names(json.loads(metadata["state"]))
             return {name: file.get_tensor(name) for name in file.keys()}, state
-    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, OSError) as error:
         raise ModelFileError(f"{path} is not a checkpoint: {error}") from error
 
 
@@ -46,6 +46,17 @@ def _with_todays_names(state: dict) -> dict:
         if part["surrogate"] == "triangular":
             part["surrogate"] = "triangle"
     return state
+
+
+def settings(kind, values: dict, path):
+    """The dataclass `kind` of a checkpoint's values; ModelFileError where a newer version has written others."""
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ModelFileError(
+            f"{path} has other settings than this version's {kind.__name__}: {error}; "
+            "use the version of pynq_qsnn that wrote it, or train again"
+        ) from error
 
 
 def with_prefix(tensors: dict, prefix: str) -> dict:
@@ -66,7 +77,10 @@ def optimizer_tensors(optimizer, names: dict) -> dict:
 
 
 def restore_optimizer(optimizer, names: dict, tensors: dict) -> None:
-    """The inverse of optimizer_tensors. The state takes the parameter's memory layout, as AdamW creates it."""
+    """The inverse of optimizer_tensors. The state takes the parameter's memory layout, as AdamW creates it.
+
+    Raises KeyError where a tensor is missing.
+    """
     for parameter, name in names.items():
         state = {}
         for key in ("step", "exp_avg", "exp_avg_sq"):

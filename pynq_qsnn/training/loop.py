@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -91,14 +91,14 @@ def _train(config, train_set, test_set, processes, on_epoch):
     if last.exists() and not config.resume:
         raise ConfigError(f"{last} holds a run already: continue it with --resume, or choose another --output-dir")
     if last.exists():
-        progress = _resume(last, config, learner)
+        progress = _resume(last, config, learner, processes.count)
     elif config.init_from:
         load_weights(learner.model, config.init_from)
     record = Record(config, learner.model, train_set, processes) if processes.is_first else None
 
     def save():
         if processes.is_first:
-            _save(last, config, learner, progress)
+            _save(last, config, learner, progress, processes.count)
 
     while len(progress.history) < config.epochs:
         row = _train_epoch(learner, train_set, config, progress, processes, save)
@@ -173,9 +173,8 @@ def _logits(model, images, part=slice(None)):
 def load_model(path):
     """The trained network of a checkpoint, in evaluation mode, and the checkpoint's state (config, history, ...)."""
     tensors, state = checkpoint.load_checkpoint(path)
-    spec = dict(state["network"])
-    spec["input_shape"] = tuple(spec["input_shape"])
-    model = build_model(NetworkSpec(**spec))
+    spec = checkpoint.settings(NetworkSpec, state["network"], path)
+    model = build_model(replace(spec, input_shape=tuple(spec.input_shape)))
     _load(model.load_state_dict, checkpoint.without_prefix(tensors, checkpoint.MODEL_PREFIX), path, model)
     return model.eval(), state
 
@@ -256,8 +255,9 @@ def _step(learner, augmentation, config, images, labels, rate):
     return loss.detach(), (mean.argmax(1) == labels).sum()
 
 
-def _save(path, config, learner, progress):
-    state = {"network": learner.model.spec.to_dict(), "config": config.to_dict(), **asdict(progress)}
+def _save(path, config, learner, progress, processes: int):
+    state = {"network": learner.model.spec.to_dict(), "config": config.to_dict(), "processes": processes}
+    state |= asdict(progress)
     checkpoint.save_checkpoint(path, learner.tensors(), state)
 
 
@@ -265,20 +265,29 @@ def _save(path, config, learner, progress):
 _FREE_FIELDS = {"output_dir", "checkpoint_dir", "resume", "num_threads", "init_from", "device", "checkpoint_every"}
 
 
-def _resume(path, config, learner) -> Progress:
+def _resume(path, config, learner, processes: int) -> Progress:
+    """processes: their number, which changes what a step computes; checkpoints without it are older."""
     tensors, state = checkpoint.load_checkpoint(path)
-    saved, wanted = TrainConfig(**state["config"]).to_dict(), config.to_dict()
+    saved = checkpoint.settings(TrainConfig, state["config"], path).to_dict()
+    saved["processes"] = state.get("processes", processes)
+    wanted = {**config.to_dict(), "processes": processes}
     differing = [name for name in wanted if name not in _FREE_FIELDS and saved[name] != wanted[name]]
     if differing:
         changes = ", ".join(f"{name}: {saved[name]!r} -> {wanted[name]!r}" for name in differing)
         raise ConfigError(f"cannot resume {path} with other settings ({changes}); use init_from for a new run")
     _load(learner.restore, tensors, path, learner.model)
-    return Progress(**{field.name: state[field.name] for field in fields(Progress) if field.name in state})
+    known = {field.name: state[field.name] for field in fields(Progress) if field.name in state}
+    return checkpoint.settings(Progress, known, path)
 
 
 def _load(load, tensors, path, model):
-    """load(tensors), the error of another topology named."""
+    """load(tensors), the error of another topology or of a checkpoint that only has weights named."""
     try:
         load(tensors)
+    except KeyError as error:
+        raise ModelFileError(
+            f"{path} has no state of the optimizer for {error}, a run cannot continue from it; "
+            "start a new one from its weights with --init-from and another --output-dir"
+        ) from error
     except RuntimeError as error:
         raise ModelFileError(f"{path} holds another topology than {model.spec.model}: {error}") from error

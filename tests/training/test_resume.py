@@ -1,6 +1,7 @@
 """A run that is killed, interrupted or stopped between two steps ends with the weights of an uninterrupted one."""
 
 import dataclasses
+import json
 import multiprocessing
 import os
 import random
@@ -18,8 +19,9 @@ pytest.importorskip("brevitas")
 pytest.importorskip("sklearn")
 pytest.importorskip("kornia")
 
-from pynq_qsnn.errors import ConfigError  # noqa: E402
+from pynq_qsnn.errors import ConfigError, ModelFileError  # noqa: E402
 from pynq_qsnn.training import loop  # noqa: E402
+from pynq_qsnn.training.card import model_card  # noqa: E402
 from pynq_qsnn.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from pynq_qsnn.training.learner import Learner  # noqa: E402
 from pynq_qsnn.training.loop import load_model, train  # noqa: E402
@@ -147,3 +149,52 @@ def test_checkpoints_with_former_names_and_fields_load(whole, tmp_path):
     model, loaded = load_model(tmp_path / "last.safetensors")
     assert model.spec.surrogate == loaded["config"]["surrogate"] == "triangle"
     assert train(settings(tmp_path, resume=True)).history == whole.history
+
+
+def test_another_number_of_processes_is_refused(whole, tmp_path):
+    tensors, state = load_checkpoint(whole.checkpoint)
+    assert state.pop("processes") == 1
+    save_checkpoint(tmp_path / "last.safetensors", tensors, {**state, "processes": 2})
+    with pytest.raises(ConfigError, match="processes: 2 -> 1.*new run"):
+        train(settings(tmp_path, resume=True))
+    save_checkpoint(tmp_path / "last.safetensors", tensors, state)  # an older one does not say
+    assert train(settings(tmp_path, resume=True)).history == whole.history
+
+
+def test_a_start_may_be_named_again_where_a_run_goes_on(whole, tmp_path):
+    shutil.copy(whole.checkpoint, tmp_path)
+    assert_same(train(settings(tmp_path, resume=True, init_from="absent.safetensors")), whole)
+
+
+def test_checkpoints_that_only_have_weights_are_no_run_to_continue(whole, tmp_path):
+    tensors, state = load_checkpoint(whole.checkpoint)
+    weights = {name: tensor for name, tensor in tensors.items() if not name.startswith("optimizer.")}
+    save_checkpoint(tmp_path / "last.safetensors", weights, state)
+    load_model(tmp_path / "last.safetensors")
+    with pytest.raises(ModelFileError, match="last.safetensors has no state of the optimizer.*--init-from"):
+        train(settings(tmp_path, resume=True))
+
+
+@pytest.mark.parametrize("part, kind", [("config", "TrainConfig"), ("network", "NetworkSpec")])
+def test_checkpoints_of_newer_versions_are_refused(whole, tmp_path, part, kind):
+    tensors, state = load_checkpoint(whole.checkpoint)
+    save_checkpoint(tmp_path / "last.safetensors", tensors, {**state, part: {**state[part], "dendrites": 3}})
+    with pytest.raises(ModelFileError, match=f"{kind}.*dendrites.*version of pynq_qsnn"):
+        if part == "config":
+            train(settings(tmp_path, resume=True))
+        else:
+            load_model(tmp_path / "last.safetensors")
+
+
+def test_no_card_is_made_of_settings_of_a_newer_version(whole):
+    _, state = load_checkpoint(whole.checkpoint)
+    with pytest.raises(ModelFileError, match="TrainConfig.*dendrites"):
+        model_card({**state, "config": {**state["config"], "dendrites": 3}}, None, {})
+
+
+@pytest.mark.parametrize("state", ["5", "[]", '{"network": 1, "config": 2}'])
+def test_checkpoints_of_another_state_are_refused(whole, tmp_path, state):
+    tensors, _ = load_checkpoint(whole.checkpoint)
+    save_checkpoint(tmp_path / "last.safetensors", tensors, json.loads(state))
+    with pytest.raises(ModelFileError, match="not a checkpoint"):
+        load_model(tmp_path / "last.safetensors")
