@@ -8,10 +8,10 @@ NIR's neurons are differential equations. Exporters write a step of dt seconds b
 and a neuron that was trained as v = v - v / k + i (SpikingJelly without decay_input, snnTorch's beta = 1 - 1 / k) has
 tau = k dt and r = k. The integer leak is v - (v >> n), so dt / tau must be 2**-n.
 
-**Firing.** NIR and snnTorch fire at v > Vth, SpikingJelly and this hardware at v >= Vth. For the first two the neuron
-is held one unit in the last place (1 / 65536 of the threshold) below its exact value, so that v == Vth does not fire
-and the next larger value does: the bias is one unit smaller, or, where neither leak nor reset would forget it, the
-initial membrane is.
+**Firing.** NIR and snnTorch fire at v > Vth, SpikingJelly and this hardware at v >= Vth. Each step rounds, to units in
+the last place (1 / 65536 of the threshold); so that this does not decide what happens at v == Vth, the bias takes as
+much from every step, or adds as much: the membrane stays below its exact value for the first two, and not below it for
+the last (:func:`_kept_beside`).
 """
 
 from __future__ import annotations
@@ -255,18 +255,13 @@ class _Importer:
             leak_shift, gain, leak = self._leak(name, values("tau"), r)
             constant = (values("v_leak") - v_reset) * leak
         bias = (sums.offset * gain + constant) * unit
-        start = None
-        if self.options.firing == "above" and not exported:
-            if leak_shift is None and self.options.reset == "subtract":
-                start = np.full(sums.channels, -1)
-            else:
-                bias = bias - 1
         skip_factor = None if sums.skip is None else sums.skip_gain * gain * unit
         sums, _ = self.builder.strengthened(sums, sums.gain * gain * unit)
-        affine = Affine(
-            *to_multiplier(sums.gain * gain * unit, name), to_bias(np.broadcast_to(bias, sums.channels), name)
-        )
-        neuron = Neuron(affine, 1, leak_shift, self.options.reset, start)
+        factor = sums.gain * gain * unit
+        if not exported:
+            bias = _kept_beside(self.options.firing, bias, leak_shift is not None, factor, skip_factor)
+        affine = Affine(*to_multiplier(factor, name), to_bias(np.broadcast_to(bias, sums.channels), name))
+        neuron = Neuron(affine, 1, leak_shift, self.options.reset)
         return self.builder.fire(sums, neuron, np.ones(1), np.zeros(1), skip_factor)
 
     def _leak(self, name, tau, r):
@@ -298,6 +293,19 @@ class _Importer:
         "Scale": _scale,
         "SumPool2d": _pool,
     }
+
+
+def _kept_beside(firing: str, bias: np.ndarray, leaks: bool, *factors: np.ndarray | None) -> np.ndarray:
+    """The bias [C], in membrane units, that keeps the membrane below its exact value ("above"), or not below it.
+
+    factors: membrane units a unit of the sums, and of a residual, float64 [C]. Where one is whole nothing is rounded;
+    else a current up to a threshold is at most a unit off: half by its rounding, half by its multiplier's. A leak
+    leaves up to a unit too much.
+    """
+    rounded = sum(factor != np.rint(factor) for factor in factors if factor is not None)
+    if firing == "reached":
+        return np.ceil(bias) + rounded
+    return np.floor(bias) - np.maximum(rounded + leaks, 1)
 
 
 def _codes(name: str, wire: Codes | Sums) -> Codes:

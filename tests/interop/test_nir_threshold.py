@@ -1,7 +1,8 @@
 """v == Vth, exactly: snnTorch and NIR fire above the threshold, SpikingJelly and the hardware when it is reached.
 
-Weights are eighths, inputs 0 or 1, thresholds 1: every membrane is exact in float32 and in the integer neuron, and
-meets the threshold often. Files are exported by the frameworks themselves.
+Files that the frameworks export have weights in eighths, inputs 0 or 1, thresholds 1: every membrane is exact in
+float32 and in the integer neuron, and meets the threshold often. Graphs made by hand have thresholds that are no powers
+of two: there the integer neuron rounds each current.
 """
 
 import numpy as np
@@ -147,3 +148,75 @@ def test_one_unit_around_the_threshold(kind, reset, current, tmp_path):
         options = NirOptions(num_steps=1, input_scale=1.0, reset=reset, firing=firing)
         trace = Reference().load(import_nir(tmp_path / "one.nir", options)).trace(frame)
         assert bool(trace["linear1"].item()) == expected
+
+
+LONG, LARGEST_THRESHOLD, LARGEST_CURRENT = 12, 150, 40
+KEEPS = {None: (1, 1), 1: (1, 2), 2: (3, 4), 3: (7, 8)}  # leak shift -> what the membrane keeps
+
+
+def whole_membranes(currents, thresholds, leak, reset, firing):
+    """(spikes uint8, (v - Vth) / Vth before the reset), [T, ...] each: the definition, in integers.
+
+    currents: of each step.
+    """
+    kept, of = KEEPS[leak]
+    one = of**LONG  # every membrane is a whole number of these
+    v, threshold = np.zeros(np.broadcast_shapes(currents.shape, thresholds.shape), np.int64), thresholds * one
+    spikes, distances = [], []
+    for _ in range(LONG):
+        v = v // of * kept + currents * one
+        distances.append((v - threshold) / threshold)
+        spike = v > threshold if firing == "above" else v >= threshold
+        spikes.append(spike)
+        v = np.where(spike, 0 if reset == "zero" else v - threshold, v)
+    return np.array(spikes, np.uint8), np.array(distances)
+
+
+@pytest.mark.parametrize("bias", [0, 1, -3])
+@pytest.mark.parametrize("firing", ["above", "reached"])
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+@pytest.mark.parametrize("leak", KEEPS)
+def test_thresholds_that_are_no_powers_of_two(leak, reset, firing, bias, tmp_path):
+    """Every whole threshold with every whole current: 100 is met after ten steps of 10, 90 after three of 30.
+
+    IF neurons fire as defined. With a leak membranes come closer to the threshold than the dead zone is wide: the first
+    spike that differs is in it, and not at the threshold.
+    """
+    thresholds = np.arange(abs(bias) + 1, LARGEST_THRESHOLD + 1)
+    one = np.ones(len(thresholds))
+    if leak is None:
+        node = nir.IF(1e4 * one, thresholds * one, 0 * one)
+    else:
+        node = nir.LIF(2**leak * 1e-4 * one, 2**leak * one, 0 * one, thresholds * one, 0 * one)
+    nir.write(tmp_path / "net.nir", nir.NIRGraph.from_list(nir.Affine(one[:, None], bias * one), node))
+    network = import_nir(tmp_path / "net.nir", NirOptions(num_steps=LONG, input_scale=1.0, reset=reset, firing=firing))
+    currents = np.arange(1, LARGEST_CURRENT + 1)
+    trace = Reference().load(network).trace(currents.astype(np.uint8).reshape(-1, 1, 1, 1))
+    expected, distance = whole_membranes(currents[:, None] + bias, thresholds, leak, reset, firing)
+    different = trace["linear1"][..., 0, 0] != expected
+    assert np.sum(distance == 0) > 20
+    if leak is None:
+        assert not different.any()
+    else:
+        first = distance[different & (np.cumsum(different, axis=0) == 1)]
+        side = first if firing == "above" else -first
+        assert np.all((0 < side) & (side < 4 * 2**leak / 65536)) and len(first) < 0.05 * different[0].size
+
+
+@pytest.mark.parametrize("firing", ["above", "reached"])
+def test_a_rounded_residual_at_the_threshold(firing, tmp_path):
+    """Two rounded currents a step, which meet the threshold in the third: it fires then, or in the fourth."""
+    weights, residuals = (x.ravel() for x in np.meshgrid(np.arange(1, 21), np.arange(1, 21)))
+    thresholds = 3 * (weights + residuals)
+    one = np.ones(len(weights))
+    nodes = {
+        **{"input": nir.Input(np.array([1])), "spread": nir.Linear(one[:, None])},
+        **{"fire": nir.IF(1e4 * one, 0.5 * one, 0 * one), "scale": nir.Scale(residuals * one)},
+        **{"b": nir.Linear(np.diag(weights * one)), "if": nir.IF(1e4 * one, thresholds * one, 0 * one)},
+        "output": nir.Output(np.array([len(one)])),
+    }
+    edges = [("input", "spread"), ("spread", "fire"), ("fire", "b"), ("fire", "scale"), ("b", "if"), ("scale", "if")]
+    nir.write(tmp_path / "net.nir", nir.NIRGraph(nodes, [*edges, ("if", "output")]))
+    network = import_nir(tmp_path / "net.nir", NirOptions(num_steps=4, input_scale=1.0, firing=firing))
+    train = Reference().load(network).trace(np.ones((1, 1, 1, 1), np.uint8))["conv1"][:, 0, :, 0, 0]
+    assert train.sum(axis=1).tolist() == ([0, 0, 0, len(one)] if firing == "above" else [0, 0, len(one), 0])
