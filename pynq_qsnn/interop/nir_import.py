@@ -81,7 +81,8 @@ class NirOptions:
         def value(name, otherwise):
             given = getattr(self, name)
             if given is None and isinstance(stored, dict) and name in stored:
-                given = _number(f"{path}: {name}", stored[name])
+                read = _number if name == "input_scale" else _whole
+                given = read(f"{path}: {name}", stored[name])
             return otherwise if given is None else given
 
         num_steps = value("num_steps", None)
@@ -124,7 +125,7 @@ class _Importer:
         self.wires: dict[frozenset, Codes | Sums] = {}  # nodes -> the sum of their results
         self.errors: dict[str, float] = {}  # weights' node -> relative error of rounding
         self.input, node = self._only("Input")
-        shape = [int(_number(f"{path}: the input's shape", n)) for n in np.ravel(node.input_type["input"])]
+        shape = [_whole(f"{path}: the input's shape", n) for n in np.ravel(node.input_type["input"])]
         frame = options.input_shape or (tuple(shape) if len(shape) == 3 else (*shape, 1, 1))
         if len(shape) not in (1, 3) or np.prod(shape) != np.prod(frame) or min(shape) < 1 or min(frame) < 1:
             raise NetworkError(
@@ -331,6 +332,13 @@ def _number(what: str, value):
     if array.size != 1 or array.dtype.kind not in "fiub" or not np.isfinite(array).all():
         raise ModelFileError(f"{what} is {value!r}, must be a number")
     return array.item()
+
+
+def _whole(what: str, value) -> int:
+    number = _number(what, value)
+    if isinstance(number, bool) or number != int(number):
+        raise ModelFileError(f"{what} is {value!r}, must be a whole number")
+    return int(number)
 
 
 def _pair(name: str, values) -> tuple[int, int]:

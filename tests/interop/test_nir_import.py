@@ -362,6 +362,11 @@ def steps_of_text(nodes, h5py):
     nodes.parent["metadata/pynq_qsnn/input_bits"] = "many"
 
 
+def no_whole_shape(nodes, h5py):
+    del nodes["input/shape"]
+    nodes["input/shape"] = [1.5]
+
+
 @pytest.mark.parametrize(
     "edit, message",
     [
@@ -373,6 +378,7 @@ def steps_of_text(nodes, h5py):
         (text_for_numbers, "not a NIR file"),
         (a_group_inside_itself, "not a NIR file"),
         (no_shape, "shape is nan, must be a number"),
+        (no_whole_shape, "shape is 1.5, must be a whole number"),
         (a_huge_frame, "codes, limit"),
         (steps_of_text, "input_bits is .*, must be a number"),
     ],
@@ -381,3 +387,15 @@ def steps_of_text(nodes, h5py):
 def test_hostile_files(edit, message, tmp_path):
     with pytest.raises((ModelFileError, NetworkError), match=message):
         import_nir(edited(tmp_path, edit), NirOptions(num_steps=2))
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("num_steps", 2.5), ("num_steps", True), ("events", 0.5), ("input_bits", 4.5), ("s_max", 3.5), ("s_max", True)],
+)
+def test_metadata_that_must_be_whole(name, value, tmp_path):
+    def edit(nodes, h5py):
+        nodes.parent[f"metadata/pynq_qsnn/{name}"] = value
+
+    with pytest.raises(ModelFileError, match=f"{name} is .*{value}.*, must be a whole number"):
+        import_nir(edited(tmp_path, edit), NirOptions(num_steps=None if name == "num_steps" else 2))
