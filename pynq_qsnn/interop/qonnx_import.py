@@ -15,8 +15,8 @@ import numpy as np
 
 from ..errors import ConfigError, NetworkError, QsnnError
 from ..fixed_point import to_bias, to_multiplier
-from ..network import Network, TensorType
-from ..neuron import THRESHOLD, Affine, Neuron
+from ..network import Conv2d, Network, TensorType
+from ..neuron import THRESHOLD, Affine, Neuron, integrate, skip_current
 from . import staircase
 from .onnx_constants import Quantized, arguments, evaluate, plain, positive, scalar
 from .onnx_file import attributes, label, parse, tensor_value
@@ -43,7 +43,8 @@ def import_qonnx(
 
     input_scale: value that the graph is to see for the pixel 1; 1/255 for a graph that takes images of 0..1.
     input_shape: (C, H, W) of the frames, where the graph takes vectors or leaves dimensions free.
-    The card has the file's SHA-256 and, for each layer, how many steps of its activation could not be placed exactly.
+    The card has the file's SHA-256 and, for each layer, how many steps of its activation could not be placed exactly;
+    behind a residual, of the activation's steps at each of the residual's codes.
     Raises ModelFileError for a damaged file, NetworkError, which names the node, for what has no integer form,
     ToolMissing without the package onnx.
     """
@@ -81,7 +82,7 @@ class Importer:
         self.builder = Builder(TensorType(shape, 8, 1, LARGEST_CODE), 1, input_scale, flat and shape[1:] == (1, 1))
         codes = self.builder.input
         self._define(inputs[0].name, self.builder.flatten(inputs[0].name, codes) if flat else codes)
-        self.steps: dict[str, tuple[int, int]] = {}  # layer -> (activation steps off by one sum, all)
+        self.steps: dict[str, tuple[int, int]] = {}  # layer -> (activation steps at a wrong sum, all)
 
     def run(self) -> Builder:
         for node in self.graph.node:
@@ -271,11 +272,16 @@ class Importer:
             raise NetworkError(f"{name}: a residual goes through ROUND, HALF_UP or FLOOR, not this rounding mode")
         zero = 0.0 if quantizer.step is None else quantizer.offset
         unit = THRESHOLD / step
-        wire, _ = self.builder.strengthened(wire, wire.gain * unit)
+        sums = wire
+        wire, taken = self.builder.strengthened(sums, sums.gain * unit)
         bias = (wire.offset - zero) * unit + quantizer.lead * THRESHOLD
         affine = Affine(*to_multiplier(wire.gain * unit, name), to_bias(bias, name))
         neuron = Neuron(affine, quantizer.s_max, leak_shift=None)
-        return self.builder.fire(wire, neuron, quantizer.scale, quantizer.offset, wire.skip_gain * unit)
+        fired = self.builder.fire(wire, neuron, quantizer.scale, quantizer.offset, wire.skip_gain * unit)
+        layer, residuals = self.builder.layers[-1], range(wire.skip.s_max + 1)
+        off = sum(_misplaced(sums, quantizer, layer, taken, residual) for residual in residuals)
+        self.steps[layer.name] = (off, quantizer.s_max * sums.channels * len(residuals))
+        return fired
 
     def _fire_exactly(self, sums: Sums, quantizer: Quantizer, step: np.ndarray) -> Codes:
         def codes(acc):
@@ -380,6 +386,23 @@ def _quantized(node, weight) -> Quantized:
     if not isinstance(weight, Quantized):
         raise NetworkError(f"{label(node)}: its weights are not quantized; use brevitas.nn and its export_qonnx")
     return weight
+
+
+def _misplaced(sums: Sums, quantizer: Quantizer, layer: Conv2d, taken: np.ndarray, residual: int) -> int:
+    """Steps of the layer's activation that lie at a wrong sum where the residual's code is ``residual``.
+
+    taken: int64 [Co], the layer sees sum << taken.
+    """
+    offset = sums.offset + sums.skip_gain * residual
+    current = skip_current(np.full((1, sums.channels, 1), residual), layer.skip.multiplier, layer.skip.shift, 1)
+
+    def codes(acc):
+        return quantizer.function(sums.gain[:, None] * acc + offset[:, None])
+
+    def unit(acc):
+        return integrate((acc << taken[:, None])[None], layer.neuron, 1, current)[0][0]
+
+    return staircase.misplaced(codes, unit, quantizer.s_max, sums.gain, _sum_range(sums))
 
 
 def _sum_range(sums: Sums) -> tuple[np.ndarray, np.ndarray]:

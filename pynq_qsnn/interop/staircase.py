@@ -3,7 +3,8 @@
 With one step and no residual a layer maps an integer sum to a code, and the map is a staircase: code >= k exactly where
 sum >= t[k]. The unit's staircase is ((sum * m + half) >> shift) + bias cut at multiples of 1 << 16. Rounding a real
 scale to the nearest m moves some of its steps by one sum; the free choice of m and bias moves them back. Round half to
-even is a staircase too, though not always one that a line can cut: what stays is counted.
+even is a staircase too, though not always one that a line can cut: what stays is counted. With a residual the map is a
+staircase for each of its codes, and one bias for all of them: there steps are only counted.
 """
 
 from __future__ import annotations
@@ -49,6 +50,18 @@ def fit(
                 best[channel] = (count, int(multiplier[channel]), bias)
     count, multiplier, bias = (np.array(column) for column in zip(*best))
     return Affine(multiplier * sign, shift, to_bias(bias, name)), int(np.sum(s_max - count))
+
+
+def misplaced(
+    codes: StepFunction, unit: StepFunction, s_max: int, slope: np.ndarray, sums: tuple[np.ndarray, np.ndarray]
+) -> int:
+    """Steps of ``unit``, codes of the same sums, that lie at another sum than those of ``codes``. See :func:`fit`."""
+    sign = np.where(slope < 0, -1, 1)
+    low, high = np.sort(np.array(sums) * sign, axis=0)[..., None]
+    steps, wanted = _steps(lambda sums: codes(sums * sign[:, None]), s_max, low[:, 0], high[:, 0]), np.arange(s_max) + 1
+    late = (steps <= high) & (unit(np.minimum(steps, high) * sign[:, None]) < wanted)
+    early = (steps > low) & (unit(np.maximum(steps - 1, low) * sign[:, None]) >= wanted)
+    return int(np.sum(late | early))
 
 
 def _steps(codes: StepFunction, s_max: int, low: np.ndarray, high: np.ndarray) -> np.ndarray:

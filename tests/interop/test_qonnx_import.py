@@ -207,6 +207,31 @@ def test_exact_ties_round_to_even(tmp_path):
     assert network.card["activation_steps_off_by_a_sum"] == {"conv1": "63 of 255"}
 
 
+@pytest.mark.parametrize(
+    "rounding, step, factor", [("ROUND", 4, 1), ("ROUND", 3, 1), ("ROUND", 4, -1), ("FLOOR", 4, 1)]
+)
+def test_a_residual_of_ties(rounding, step, factor, tmp_path):
+    """round((x + factor w) / 4), x and w codes: every fourth sum is a tie, and every second of these goes down.
+
+    The card counts pairs (w, x) at which a step lies that the unit puts elsewhere; thirds have no ties.
+    """
+    constants = {**CONSTANTS, "w": [[[[factor]]]], "step": float(step), "small": 4.0}
+    nodes = [quant("w", "qw", signed=1, narrow=1), quant("x", "residual", bits="small")]
+    nodes += [helper.make_node("Conv", ["x", "qw"], ["c"]), helper.make_node("Add", ["c", "residual"], ["s"])]
+    file = save(tmp_path / "ties.onnx", [*nodes, quant("s", "a", "step", rounding=rounding), *HEAD], constants)
+    frames = np.arange(256)
+    network = import_qonnx(file, input_scale=1.0)
+    (layer,) = (layer for layer in network.layers if getattr(layer, "skip", None))
+    codes = Reference().load(network).trace(frames.astype(np.uint8).reshape(-1, 1, 1, 1))[layer.name].ravel()
+    total = factor * frames + np.minimum(frames, 15)
+    expected = np.maximum((np.rint if rounding == "ROUND" else np.floor)(total / step), 0)
+    pairs = factor * frames + np.arange(16)[:, None]
+    ties, off = ((sums > 0) & (sums % 8 == 2) & (rounding == "ROUND") & (step == 4) for sums in (total, pairs))
+    assert np.array_equal(codes, expected + ties)
+    counted = network.card["activation_steps_off_by_a_sum"]
+    assert counted == ({layer.name: f"{off.sum()} of {255 * 16}"} if off.any() else {})
+
+
 @pytest.mark.parametrize("rounding, edge", [("FLOOR", 0.0), ("CEIL", -1 + 2**-16), ("HALF_UP", -0.5)])
 def test_at_a_rounding_edge(rounding, edge, tmp_path):
     """Exactly k steps: FLOOR and HALF_UP reach the code k, CEIL has passed it."""
