@@ -7,11 +7,11 @@ cached as .npy.
 """
 
 import hashlib
-import io
 import os
 import tarfile
 import urllib.error
 import urllib.request
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +20,14 @@ import numpy as np
 from ..errors import DataError
 from ..files import atomic_file, cache_dir
 from ..progress import bar_file
+from .encoded import opened
+from .parquet import encoded_rows
 from .types import DataCard, ImageDataset
 
 DATA_VARIABLE = "PYNQ_QSNN_DATA"
 DOWNLOAD_TIMEOUT_S = 60
 PIXEL_BYTES = 3 * 32 * 32  # the red, green and blue planes row by row, behind a record's labels
+OFFICIAL_IMAGES = "50,000 (training) and 10,000 (test)"
 LICENCE = "no licence stated by the authors; cite Krizhevsky 2009"
 
 
@@ -132,9 +135,11 @@ def read_archive(kind: Cifar, archive: Path, split: str) -> ImageDataset:
     blocks = []
     try:
         with tarfile.open(archive, "r:gz") as tar:
-            for member in kind.members[split]:
-                blocks.append(_split_records(kind, tar.extractfile(member).read(), member))
-    except (tarfile.TarError, KeyError, OSError, EOFError) as error:
+            for member in map(tar.getmember, kind.members[split]):
+                if not member.isfile():  # a folder has no content, a link may lead to itself
+                    raise DataError(f"{archive}: {member.name} is no file; delete the archive and try again")
+                blocks.append(_split_records(kind, tar.extractfile(member).read(), f"{archive}: {member.name}"))
+    except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{archive} is not {kind.archive}: {error}; delete it and try again") from error
     images = np.concatenate([images for images, _ in blocks])
     labels = np.concatenate([labels for _, labels in blocks])
@@ -142,10 +147,13 @@ def read_archive(kind: Cifar, archive: Path, split: str) -> ImageDataset:
     return ImageDataset(images, labels, kind.class_names, card)
 
 
-def _split_records(kind: Cifar, raw: bytes, member: str):
+def _split_records(kind: Cifar, raw: bytes, name: str):
     """bytes of whole records -> (uint8 [N, 3, 32, 32], int64 [N])."""
     if len(raw) % kind.record_bytes:
-        raise DataError(f"{member}: {len(raw)} bytes is not a multiple of the {kind.record_bytes}-byte record")
+        raise DataError(
+            f"{name}: {len(raw)} bytes is not a multiple of the {kind.record_bytes}-byte record; "
+            "delete the archive and try again"
+        )
     records = np.frombuffer(raw, np.uint8).reshape(-1, kind.record_bytes)
     labels = records[:, kind.label_bytes - 1].astype(np.int64)
     return records[:, kind.label_bytes :].reshape(-1, 3, 32, 32), labels
@@ -166,47 +174,41 @@ def read_parquet(kind: Cifar, files) -> ImageDataset:
                 np.save(stream, array, allow_pickle=False)
     images = np.load(image_file, allow_pickle=False)
     labels = np.load(label_file, allow_pickle=False)
-    return ImageDataset(images, labels, kind.class_names, _parquet_card(kind, files))
+    return ImageDataset(images, labels, kind.class_names, _parquet_card(kind, files, len(images)))
 
 
 def _decode_parquet(kind, files):
-    import pyarrow
-    import pyarrow.parquet as parquet
-    from PIL import Image, UnidentifiedImageError
     from tqdm import tqdm
 
     images, labels = [], []
     for file in files:
-        try:
-            table = parquet.read_table(file, columns=["img", kind.label_column])
-            encoded = table.column("img").combine_chunks().field("bytes").to_pylist()
-        except (pyarrow.ArrowException, OSError, KeyError) as error:
-            columns = f"img{{bytes, path}} and {kind.label_column}"
-            raise DataError(f"{file} is not Parquet with {columns}: {error}") from error
-        labels.append(table.column(kind.label_column).to_numpy().astype(np.int64))
-        for index, content in enumerate(tqdm(encoded, desc=f"decode {file.name}", leave=False, file=bar_file())):
-            try:
-                pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-            except (UnidentifiedImageError, OSError, TypeError) as error:
-                raise DataError(f"{file}, row {index}: not a readable image: {error}") from error
+        rows = list(_rows(kind, file))
+        for index, (content, label) in enumerate(tqdm(rows, f"decode {file.name}", leave=False, file=bar_file())):
+            name = f"{file}, row {index}"
+            with opened(name, content) as image:
+                pixels = np.asarray(image.convert("RGB"))
             if pixels.shape != (32, 32, 3):
-                raise DataError(f"{file}, row {index}: image is {pixels.shape}, {kind.title} has (32, 32, 3)")
+                raise DataError(f"{name}: image is {pixels.shape}, {kind.title} has (32, 32, 3); take it out")
             images.append(pixels.transpose(2, 0, 1))
+            labels.append(label)
     if not images:
         raise DataError(f"{files[0]}: no images")
-    return np.ascontiguousarray(np.stack(images)), np.concatenate(labels)
+    return np.ascontiguousarray(np.stack(images)), np.array(labels, np.int64)
 
 
-def _parquet_card(kind, files) -> DataCard:
-    """The card names the encoding, because JPEG pixels cost accuracy that PNG pixels do not."""
-    import pyarrow.parquet as parquet
+def _rows(kind, file):
+    """(encoded picture, label) of each row."""
+    for batch in encoded_rows(file, ("img",), kind.label_column):
+        yield from zip(batch.column("bytes").to_pylist(), batch.column("label").to_pylist())
 
-    first = next(parquet.ParquetFile(files[0]).iter_batches(batch_size=1, columns=["img"]))
-    content = first.column(0).field("bytes")[0].as_py()
+
+def _parquet_card(kind, files, count: int) -> DataCard:
+    """The card names the encoding, because JPEG pixels cost accuracy that PNG pixels do not; and how many there are."""
+    content, _ = next(row for file in files for row in _rows(kind, file))
     if content[:2] == b"\xff\xd8":
         note = (
             "images are JPEG (lossy) inside Parquet: accuracies here must not be set beside figures "
-            f"for the lossless {kind.title}"
+            f"for the lossless {kind.title}. {count:,} images; the official splits have {OFFICIAL_IMAGES}"
         )
     else:
         note = "images are lossless inside Parquet"

@@ -9,6 +9,7 @@ import io
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from copy import copy
 
 import numpy as np
@@ -59,15 +60,23 @@ class EncodedImages:
         """uint8 [size, size, 3]."""
         from PIL import Image
 
-        name, content = self.source[index]
-        try:
-            with Image.open(io.BytesIO(content)) as image:
-                box = _centre(*image.size) if self._crops is None else _random_crop(*image.size, (*self._crops, index))
-                image = image.convert("RGB").resize((self.size, self.size), Image.Resampling.BILINEAR, box)
-            return np.asarray(image)
-        # Pillow's decoders raise SyntaxError and ValueError too
-        except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as error:
-            raise DataError(f"{name} is not a readable picture: {error}; replace it or take it out") from error
+        with opened(*self.source[index]) as image:
+            box = _centre(*image.size) if self._crops is None else _random_crop(*image.size, (*self._crops, index))
+            image = image.convert("RGB").resize((self.size, self.size), Image.Resampling.BILINEAR, box)
+        return np.asarray(image)
+
+
+@contextmanager
+def opened(name, content: bytes):
+    """Pillow's picture of encoded bytes. What Pillow raises within the block becomes a DataError that has the name."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            yield image
+    # Pillow's decoders raise more than OSError
+    except (OSError, SyntaxError, ValueError, TypeError, NotImplementedError, Image.DecompressionBombError) as error:
+        raise DataError(f"{name} is not a readable picture: {error}; replace it or take it out") from error
 
 
 def _centre(width: int, height: int) -> tuple:

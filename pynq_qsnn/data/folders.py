@@ -9,6 +9,7 @@
 """
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from .types import DataCard, ImageDataset
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp")
 IMAGE_SIZE = 224
+LABEL = re.compile("[0-9]{1,9}")
 IMAGENET_CARD = DataCard(
     "imagenet", "ImageNet, ILSVRC 2012 (image-net.org)", "for non-commercial research and education, image-net.org"
 )
@@ -110,17 +112,21 @@ def _list_classes(folder: Path, names):
 def _read_list(folder: Path, listing: Path, num_classes: int):
     """A list of "file label" lines, as published with ILSVRC 2012 for Caffe (val.txt)."""
     try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
+        lines = listing.read_bytes().splitlines()
     except OSError:
         raise DataError(
             f"{folder} has no class folders, and there is no list {listing} of lines 'file label'; add one of them"
         ) from None
     files, labels = [], []
     for number, line in enumerate(lines, 1):
+        try:
+            line = line.decode()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{listing}, line {number} is not UTF-8: {error.reason}; write the list in UTF-8") from None
         if not line.strip():
             continue
         name, _, label = line.rpartition(" ")
-        if not name or not label.isdecimal() or int(label) >= num_classes:
+        if not name or "\0" in name or not LABEL.fullmatch(label) or int(label) >= num_classes:
             raise DataError(f"{listing}, line {number}: {line!r} is not a file and a label of 0..{num_classes - 1}")
         files.append(str(folder / name))
         labels.append(int(label))

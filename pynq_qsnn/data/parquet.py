@@ -62,25 +62,53 @@ def _arrow_file(files: list) -> Path:
 
 def _copy(files: list, target: Path) -> None:
     import pyarrow
-    import pyarrow.parquet
     from tqdm import tqdm
 
     with atomic_file(target) as stream:
         writer = None
         for file in tqdm(files, "copy Parquet", leave=False, file=bar_file()):
-            try:
-                rows = pyarrow.parquet.ParquetFile(file)
-                column = next(name for name in ("image", "img") if name in rows.schema_arrow.names)
-                schema = pyarrow.schema(
-                    [("bytes", pyarrow.large_binary()), ("label", pyarrow.int64())], rows.schema_arrow.metadata
-                )
-                writer = writer or pyarrow.ipc.new_file(stream, schema)
-                for batch in rows.iter_batches(ROWS, columns=[column, "label"]):
-                    content = batch.column(column).field("bytes").cast(pyarrow.large_binary())
-                    writer.write_batch(pyarrow.record_batch([content, batch.column("label")], schema=schema))
-            except (pyarrow.ArrowException, OSError, KeyError, StopIteration) as error:
-                raise DataError(f"{file} is not Parquet with image{{bytes, path}} and label: {error}") from error
+            for batch in encoded_rows(file, ("image", "img"), "label"):
+                writer = writer or pyarrow.ipc.new_file(stream, batch.schema)
+                writer.write_batch(batch)
+        if writer is None:
+            raise DataError(f"{files[0]} and the files beside it hold no rows")
         writer.close()
+
+
+def encoded_rows(file: Path, pictures: tuple, label: str):
+    """Yield record batches of a Parquet file: large_binary "bytes", int64 "label" and the file's metadata.
+
+    pictures: names of a column of {bytes, path}, the first of which that is there is taken.  label: name of the column
+    of whole numbers.
+    Raises DataError where the file is no Parquet or has other columns, and where a row has no label.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    first = 0
+    try:
+        rows = pyarrow.parquet.ParquetFile(file)
+        column = next((name for name in pictures if name in rows.schema_arrow.names), pictures[0])
+        for name, good in ((column, pyarrow.types.is_struct), (label, pyarrow.types.is_integer)):
+            kind = rows.schema_arrow.field(name).type
+            if not good(kind):
+                raise TypeError(f"column {name} is {kind}")
+        schema = pyarrow.schema(
+            [("bytes", pyarrow.large_binary()), ("label", pyarrow.int64())], rows.schema_arrow.metadata
+        )
+        for batch in rows.iter_batches(ROWS, columns=[column, label]):
+            labels = batch.column(label).cast(pyarrow.int64())
+            if labels.null_count:
+                row = first + labels.is_null().index(True).as_py()
+                raise DataError(f"{file}, row {row} has no {label}; add it or take the row out")
+            content = batch.column(column).field("bytes").cast(pyarrow.large_binary())
+            yield pyarrow.record_batch([content, labels], schema=schema)
+            first += len(batch)
+    except (pyarrow.ArrowException, OSError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{file} is not Parquet with {pictures[0]}{{bytes, path}} and {label}, whole numbers: {error}; "
+            "write it in Hugging Face's layout"
+        ) from error
 
 
 def _class_names(schema, labels) -> tuple:

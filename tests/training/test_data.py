@@ -12,6 +12,12 @@ from pynq_qsnn.data.cifar import CIFAR10, CIFAR100
 from pynq_qsnn.errors import ConfigError, DataError
 from pynq_qsnn.files import atomic_file
 
+# A chunk's length is 0: Pillow raises SyntaxError.
+BAD_PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000020000000200802000000fc18ed"
+    "a30000000049444154789cedc13101000000c2a0f54fed610da00000"
+)
+
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
@@ -62,15 +68,33 @@ def test_archive_layout(tmp_path):
     assert train.labels.tolist() == [0, 1, 2] * 5
 
 
-@pytest.mark.parametrize("damage", ["truncated record", "truncated file", "not a tar"])
+@pytest.mark.parametrize("damage", ["truncated record", "truncated file", "not a tar", "folder", "link"])
 def test_damaged_archives_are_refused(tmp_path, damage):
     archive = write_archive(tmp_path / "a.tar.gz", cut=7 if damage == "truncated record" else 0)
     if damage == "truncated file":
         archive.write_bytes(archive.read_bytes()[:5000])
     elif damage == "not a tar":
         archive.write_bytes(b"hello")
-    with pytest.raises(DataError):
+    elif damage in ("folder", "link"):
+        with tarfile.open(archive, "w:gz") as tar:
+            info = tarfile.TarInfo(CIFAR10.members["train"][0])
+            info.type, info.linkname = tarfile.DIRTYPE if damage == "folder" else tarfile.SYMTYPE, "data_batch_1.bin"
+            tar.addfile(info)
+    with pytest.raises(DataError, match="a.tar.gz.*try again"):
         cifar.read_archive(CIFAR10, archive, "train")
+
+
+def test_damage_within_an_archive_is_refused_or_passes_for_pixels(tmp_path):
+    """tarfile turns some of zlib's errors into its own, others not."""
+    archive = write_archive(tmp_path / "a.tar.gz")
+    content, refused = archive.read_bytes(), 0
+    for start in range(len(content) // 2, len(content) * 3 // 5, 30):
+        archive.write_bytes(content[:start] + b"\xff" * 20 + content[start + 20 :])
+        try:
+            cifar.read_archive(CIFAR10, archive, "train")
+        except DataError:
+            refused += 1
+    assert refused > 50
 
 
 def test_cifar100_has_the_fine_labels(tmp_path, monkeypatch):
@@ -128,6 +152,7 @@ def test_parquet_layout_and_cache(tmp_path, monkeypatch, encoding, word):
         dataset = load_dataset("cifar10", "test")
         assert dataset.images.shape == pixels.shape and word in dataset.card.note
         assert dataset.labels.tolist() == [0, 1, 2, 3]
+        assert encoding == "PNG" or "4 images; the official splits have 50,000 (training)" in dataset.card.note
         if encoding == "PNG":
             assert np.array_equal(dataset.images, pixels)
 
@@ -147,6 +172,48 @@ def test_bad_parquet_is_refused(tmp_path):
     broken.write_bytes(b"PAR1")
     with pytest.raises(DataError):
         cifar.read_parquet(CIFAR10, [broken])
+
+
+@pytest.mark.parametrize(
+    "columns, message",
+    [
+        ({"img": [b"x"], "label": [1]}, "with img{bytes, path} and label.*column img is binary.*Hugging Face"),
+        ({"img": [{"path": "x"}], "label": [1]}, "with img{bytes, path} and label"),
+        ({"img": [{"bytes": b"x"}], "label": ["cat"]}, "label, whole numbers: column label is string"),
+        ({"img": [{"bytes": b"x"}] * 300, "label": [1] * 299 + [None]}, "row 299 has no label"),
+        ({"img": [{"bytes": b"x"}], "label": [1]}, "row 0 is not a readable picture.*take it out"),
+        ({"img": [{"bytes": None}], "label": [1]}, "row 0 is not a readable picture"),
+        ({"img": [{"bytes": BAD_PNG}], "label": [1]}, "row 0 is not a readable picture"),
+    ],
+)
+def test_parquet_of_other_columns_is_refused(tmp_path, monkeypatch, columns, message):
+    """The same columns in the file of CIFAR-10 and in a folder of pictures."""
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pytest.importorskip("PIL.Image")
+    (tmp_path / "cifar10").mkdir()
+    parquet.write_table(pyarrow.table(columns), tmp_path / "cifar10" / "train-0.parquet")
+    monkeypatch.setenv("PYNQ_QSNN_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=message):
+        load_dataset("cifar10", "train")
+    with pytest.raises(DataError, match=message.replace("img{", "image{")):
+        load_dataset(f"{tmp_path}/cifar10/", "train", 8).images[:]
+
+
+def test_a_parquet_file_without_rows_is_passed_over(tmp_path):
+    """It may be one of several, the first too."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_parquet(tmp_path / "some")
+    full = parquet.read_table(tmp_path / "some" / "train-00000-of-00001.parquet")
+    for index in (0, 1):
+        parquet.write_table(full.slice(0, 4 * index), tmp_path / f"train-{index}.parquet")
+    assert len(cifar.read_parquet(CIFAR10, sorted(tmp_path.glob("train-*")))) == 4
+    assert len(load_dataset(f"{tmp_path}/", "train", 8)) == 4
+    (tmp_path / "train-1.parquet").unlink()
+    with pytest.raises(DataError, match="hold no rows"):
+        load_dataset(f"{tmp_path}/", "train", 8)
+    with pytest.raises(DataError, match="no images"):
+        cifar.read_parquet(CIFAR10, [tmp_path / "train-0.parquet"])
 
 
 def test_empty_data_folder_is_refused(tmp_path, monkeypatch):

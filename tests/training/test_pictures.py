@@ -105,10 +105,13 @@ def test_a_flat_folder_with_a_list(folder):
     test = load_dataset(f"{folder}", "test", 8)
     assert test.labels.tolist() == [2, 2, 1, 1, 0, 0]
     assert test.images[:].mean((2, 3)).argmax(1).tolist() == test.labels.tolist()
-    for bad in ("n01_0.png 3", "n01_0.png", "n01_0.png one"):
+    for bad in ("n01_0.png 3", "n01_0.png", "n01_0.png one", "n01\0.png 0", f"n01_0.png {'9' * 5000}"):
         (folder / "val.txt").write_text(f"{lines[0]}\n{bad}\n")
         with pytest.raises(DataError, match="line 2.*label of 0..2"):
             load_dataset(f"{folder}", "test")
+    (folder / "val.txt").write_bytes(f"{lines[0]}\nn01_\xe9.png 0\n".encode("latin-1"))
+    with pytest.raises(DataError, match="val.txt, line 2 is not UTF-8.*write the list in UTF-8"):
+        load_dataset(f"{folder}", "test")
     (folder / "val.txt").write_text("gone.JPEG 0\n")
     with pytest.raises(DataError, match="gone.JPEG cannot be read"):
         load_dataset(f"{folder}", "test").images[:]
