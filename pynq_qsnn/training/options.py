@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from ..architectures import architecture
+from ..architectures.entries import MAX_STEPS
 from ..data import DATASET_METAVAR, dataset_name
 from ..errors import ConfigError
 
@@ -94,7 +95,10 @@ class TrainConfig:
         one_of("precision", PRECISIONS)
         one_of("device", DEVICES)
         need(self.image_size is None or self.image_size >= 1, f"image_size must be positive, not {self.image_size}")
-        need(1 <= self.num_steps <= 255, f"num_steps must be 1..255, as in integer networks, not {self.num_steps}")
+        need(
+            1 <= self.num_steps <= MAX_STEPS,
+            f"num_steps must be 1..{MAX_STEPS}, as in integer networks, not {self.num_steps}",
+        )
         need(self.epochs >= 1, f"epochs must be at least 1, not {self.epochs}")
         need(self.batch_size >= 2, f"batch_size must be at least 2 (batch norm), not {self.batch_size}")
         need(self.learning_rate > 0, f"learning_rate must be positive, not {self.learning_rate}")
