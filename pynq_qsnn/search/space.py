@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ..architectures import Steps, architecture, with_bits, words_with_neurons
+from ..architectures.entries import EDGE_WEIGHT_BITS
 from ..errors import ConfigError
 
 BITS = (1, 2, 4, 8)
-EDGE_WEIGHT_BITS = 8
 BLOCKS = ("R", "B", "X")  # beginnings of words whose result is added to what enters
 Choose = Callable[[str, int], int]
 

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
 from ..architectures import architecture
+from ..architectures.entries import FLOAT_BITS
 from ..errors import ConfigError, QsnnError
 from ..progress import bar_file
 from ..training.options import TrainConfig
@@ -30,7 +31,6 @@ from .space import Allocation
 from .storage import alone, open_study
 from .workers import Workers, read_result
 
-FLOAT_BITS = 16
 ATTEMPTS = 3  # of a trial whose process is killed from outside, each time
 REPEATS_IN_A_ROW = 100  # proposals of what was tried, after which the space counts as searched
 
