@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from ..architectures import architecture
-from ..architectures.entries import MAX_STEPS
+from ..architectures.entries import MAX_STEPS, RESIDUAL_DOMAINS
 from ..data import DATASET_METAVAR, dataset_name
 from ..errors import ConfigError
 
@@ -14,7 +14,6 @@ WEIGHT_BITS = (1, 2, 4, 8, 16)
 SPIKE_BITS = (1, 2, 4, 8)
 PRECISIONS = ("fp32", "bf16")
 RESET_MODES = ("subtract", "zero")
-RESIDUAL_DOMAINS = ("spike", "current", "iand")
 SURROGATE_NAMES = ("triangle", "rectangle", "sigmoid", "arctan")
 LOSSES = ("ce", "tet")
 AUTO_AUGMENTS = ("none", "trivial", "rand")
