@@ -29,8 +29,8 @@ TORCH_ARGS ?= --retries 1 --timeout 20 --extra-index-url https://download.pytorc
 # between versions of Python and pynq.
 BOARDS := $(patsubst constraints/board-%.txt,%,$(wildcard constraints/board-*.txt))
 WIDE_BOARD := py310-pynq301
-HOST_TESTS := tests/docs tests/hls tests/notebooks tests/training tests/packaging/test_archives.py \
-    tests/test_house.py tests/test_results.py
+HOST_TESTS := tests/docs tests/hls tests/interop tests/notebooks tests/search tests/training \
+    tests/packaging/test_archives.py tests/test_house.py tests/test_results.py
 WIDE_TESTS := $(HOST_TESTS:%=--ignore=%)
 DRIVER_TESTS := tests/board tests/doctor tests/packaging/test_installed.py tests/power tests/remote
 board_minor = $(patsubst py3%,%,$(firstword $(subst -, ,$(1))))

@@ -62,7 +62,7 @@ class EncodedImages:
 
         with opened(*self.source[index]) as image:
             box = _centre(*image.size) if self._crops is None else _random_crop(*image.size, (*self._crops, index))
-            image = image.convert("RGB").resize((self.size, self.size), Image.Resampling.BILINEAR, box)
+            image = image.convert("RGB").resize((self.size, self.size), Image.BILINEAR, box)
         return np.asarray(image)
 
 
