@@ -93,7 +93,8 @@ class _NamedForward:
     """The independent forward with the network's tensor names, in their shapes."""
 
     def __init__(self, model, network):
-        fraction_bits = round(-np.log2(network.head.logit_scale * network.num_steps))
+        num_steps = network.tensors[network.head.name].num_steps  # another than the network's behind a Steps
+        fraction_bits = round(-np.log2(network.head.logit_scale * num_steps))
         self.forward = IntegerForward(model, fraction_bits)
         self.names = [layer.name for layer in network.layers]
 

@@ -106,3 +106,15 @@ def test_onnx_beside_the_network(run, tmp_path, kind):
     pytest.importorskip("onnxoptimizer")
     export_checkpoint(run / "log", tmp_path / "digits.qsnn", onnx=kind)
     assert {file.name for file in tmp_path.iterdir()} == {"digits.qsnn", f"digits.{kind}.onnx"}
+
+
+@pytest.mark.parametrize("layers, num_steps", [("4 P T2 8 FC", 1), ("4 P T1 8 FC", 2), ("4 P T4 FC", 2)])
+def test_a_head_with_another_t_than_the_network_is_exported(tmp_path, layers, num_steps):
+    from pynq_qsnn.training.export import export_checkpoint
+    from pynq_qsnn.training.loop import train
+    from pynq_qsnn.training.options import TrainConfig
+
+    bits = {"spike_bits": 1, "num_steps": num_steps, "epochs": 1, "warmup_epochs": 0, "batch_size": 256}
+    train(TrainConfig(output_dir=str(tmp_path), model=layers, num_threads=1, **bits))
+    network = export_checkpoint(tmp_path, tmp_path / "model.qsnn")
+    assert network.card["argmax_agreement"] > 0.95
