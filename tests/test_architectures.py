@@ -88,6 +88,8 @@ def test_words_mean_what_the_table_says():
             for word in ("0", "F0", "P2/0", "A0", "S0", "X8h0", "64g0", "R64n0")
         ),
         *((f"4 {word} FC", f"'{word}' is no word") for word in ("X8h2m0", "T0", "8w0", "0xR4")),
+        *((f"4 {word} FC", f"'{word}' is no word") for word in ("8s3", "8w5", "8s16")),
+        ("8 FC FC10", "has a head before its end"),
     ],
 )
 def test_layer_lists_are_checked(text, match):

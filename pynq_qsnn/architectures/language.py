@@ -31,7 +31,7 @@ from ..errors import ConfigError
 from .entries import Conv, Entry, Head, Linear, Pool, Residual, SelfAttention, Steps
 
 N = r"[1-9]\d*"
-BITS = rf"(?:w(?P<w>{N}))?(?:s(?P<s>{N}))?"
+BITS = r"(?:w(?P<w>[1248]|16))?(?:s(?P<s>[1248]))?"
 STRIDE = r"(?:/(?P<stride>[12]))?"
 CONVOLUTION = re.compile(rf"(?P<n>{N})(?:k(?P<k>[1357]))?(?:(?P<valid>v)|p(?P<p>\d))?(?:g(?P<g>{N}))?{BITS}{STRIDE}")
 POOL = re.compile(r"P(?:(?P<k>[1-9])(?:p(?P<p>\d))?/(?P<stride>[1-9]))?")
@@ -53,6 +53,8 @@ def parse(text: str) -> tuple[Entry, ...]:
         entries += _entries(word) * int(times or 1)
     if not entries or not isinstance(entries[-1], Head):
         raise ConfigError(f"layer list {text!r} must end in a head such as FC10")
+    if any(isinstance(entry, Head) for entry in entries[:-1]):
+        raise ConfigError(f"layer list {text!r} has a head before its end; a linear layer with neurons is F10")
     return tuple(entries)
 
 

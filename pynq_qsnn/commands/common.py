@@ -102,7 +102,7 @@ def test_frames(args: argparse.Namespace, network: Network) -> tuple[np.ndarray,
             frames, labels = np.load(args.input, allow_pickle=False), None
         except FileNotFoundError:
             raise DataError(f"no file {args.input}") from None
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(f"{args.input} is not a .npy array: {error}") from error
         check_frames(frames, network)
     else:

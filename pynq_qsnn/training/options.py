@@ -102,7 +102,10 @@ class TrainConfig:
         need(self.batch_size >= 2, f"batch_size must be at least 2 (batch norm), not {self.batch_size}")
         need(self.learning_rate > 0, f"learning_rate must be positive, not {self.learning_rate}")
         need(self.weight_decay >= 0, f"weight_decay must not be negative, not {self.weight_decay}")
-        need(0 <= self.warmup_epochs < self.epochs, f"warmup_epochs must lie in 0..{self.epochs} (epochs), below it")
+        need(
+            0 <= self.warmup_epochs < self.epochs,
+            f"warmup_epochs is {self.warmup_epochs}, must be 0 or more and below epochs ({self.epochs}); give another",
+        )
         need(self.clip_norm >= 0, f"clip_norm must not be negative, not {self.clip_norm}")
         need(0 <= self.ema < 1, f"ema must lie in [0, 1), not {self.ema}")
         need(0 <= self.label_smoothing < 1, f"label_smoothing must lie in [0, 1), not {self.label_smoothing}")

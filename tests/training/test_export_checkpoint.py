@@ -118,3 +118,4 @@ def test_a_head_with_another_t_than_the_network_is_exported(tmp_path, layers, nu
     train(TrainConfig(output_dir=str(tmp_path), model=layers, num_threads=1, **bits))
     network = export_checkpoint(tmp_path, tmp_path / "model.qsnn")
     assert network.card["argmax_agreement"] > 0.95
+    assert f"but for the words of '{layers}'" in network.card["allocation"]
