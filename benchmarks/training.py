@@ -163,12 +163,12 @@ def network(weight_bits: int) -> nn.Module:
 
 @dataclass(frozen=True)
 class Contestant:
-    library: str
+    framework: str
     layout: str
 
     def build(self, weights: str) -> nn.Module:
         model = network(WEIGHT_BITS[weights])
-        kind = {JELLY: Jelly, SNNTORCH: SnnTorch}.get(self.library)
+        kind = {JELLY: Jelly, SNNTORCH: SnnTorch}.get(self.framework)
         return (kind(model) if kind else model).to(memory_format=LAYOUTS[self.layout])
 
     def run(self, weights: str, mode: str, batch: int) -> Callable[[], object]:
@@ -188,7 +188,7 @@ class Contestant:
                 return model(images)
 
         step = train if mode == MODES[0] else infer
-        return patch.object(native, "takes", lambda tensor: False)(step) if self.library == TORCH_ONLY else step
+        return patch.object(native, "takes", lambda tensor: False)(step) if self.framework == TORCH_ONLY else step
 
 
 CONTESTANTS = (
@@ -246,7 +246,7 @@ def compare(weights: str, mode: str, batch: int, rounds: int, memory: dict, bar)
     bar.update(rounds)
     rows = [
         {
-            "library": contestant.library, "layout": contestant.layout,
+            "library": contestant.framework, "layout": contestant.layout,
             "samples_per_s": batch / median(own), "step_ms": median(own) * 1e3, "best_ms": min(own) * 1e3,
             "ratio": median(theirs / ours for theirs, ours in zip(own, times[0])),
             "shares": profile(step), "peak_mib": memory.get((contestant, weights, mode)),
@@ -266,7 +266,7 @@ def faster(rows: list[dict], library: str) -> dict:
 def measure(batch: int, rounds: int, threads: int, quick: bool) -> dict:
     """Everything, as kept in results/training_speed.json."""
     cases = [(weights, mode) for mode in MODES for weights in WEIGHT_BITS]
-    native.library()  # compiled here, not in a measured step
+    native.kernels()  # compiled here, not in a measured step
     measured = [
         (contestant, weights, mode)
         for weights, mode in cases
@@ -286,7 +286,7 @@ def measure(batch: int, rounds: int, threads: int, quick: bool) -> dict:
         "date": date.today().isoformat(),
         "machine": f"{_processor()}, {threads} threads, load before {os.getloadavg()[0]:.1f}",
         "versions": {name: _version(name) for name in ("torch", "brevitas", "spikingjelly", "snntorch")},
-        "neurons": "C++" if native.library() else "torch",
+        "neurons": "C++" if native.kernels() else "torch",
         "batch": batch,
         "rounds": rounds,
         "tables": tables,

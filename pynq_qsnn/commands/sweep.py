@@ -37,7 +37,13 @@ COLUMNS = {
 
 def add_arguments(parser):
     section = parser.add_argument_group("search")
-    section.add_argument("--budget", type=count, required=True, metavar="N", help="largest bit budget of a layer")
+    section.add_argument(
+        "--budget",
+        type=count,
+        required=True,
+        metavar="N",
+        help="largest bit budget of a layer; 8-bit edge weights do not count",
+    )
     for name in ("weight_bits", "spike_bits", "num_steps"):
         flag, default = "--" + name.replace("_", "-"), ",".join(map(str, getattr(Space, name)))
         text = "what may be chosen, with commas (default: %(default)s)"

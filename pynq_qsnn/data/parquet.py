@@ -27,8 +27,11 @@ class ParquetRows:
         import pyarrow
 
         self.files = [Path(file) for file in files]
-        mapped = pyarrow.memory_map(str(_arrow_file(self.files)))
-        self.table = pyarrow.ipc.open_file(mapped).read_all()
+        copy = _arrow_file(self.files)
+        try:
+            self.table = pyarrow.ipc.open_file(pyarrow.memory_map(str(copy))).read_all()
+        except (pyarrow.ArrowException, OSError) as error:
+            raise DataError(f"{copy}, the copy of {self.files[0]}, is damaged: {error}; delete the copy") from error
         self.labels = self.table.column("label").to_numpy().astype(np.int64)
         self.class_names = _class_names(self.table.schema, self.labels)
 

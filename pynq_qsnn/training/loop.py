@@ -90,6 +90,12 @@ def _train(config, train_set, test_set, processes, on_epoch):
     progress = Progress([])
     if last.exists() and not config.resume:
         raise ConfigError(f"{last} holds a run already: continue it with --resume, or choose another --output-dir")
+    log = Path(config.output_dir) / "metrics.csv"
+    if log.exists() and not last.exists():
+        raise ConfigError(
+            f"{log} is the log of a run whose checkpoint is not at {last}, and would be overwritten: name its "
+            "--checkpoint-dir, choose another --output-dir, or delete the log"
+        )
     if last.exists():
         progress = _resume(last, config, learner, processes.count)
     elif config.init_from:
@@ -176,6 +182,8 @@ def load_model(path):
     spec = checkpoint.settings(NetworkSpec, state["network"], path)
     model = build_model(replace(spec, input_shape=tuple(spec.input_shape)))
     _load(model.load_state_dict, checkpoint.without_prefix(tensors, checkpoint.MODEL_PREFIX), path, model)
+    if wrong := [name for name, tensor in model.state_dict().items() if not tensor.isfinite().all()]:
+        raise ModelFileError(f"{path}: {wrong[0]} is not finite; the training diverged, start again with a lower rate")
     return model.eval(), state
 
 
@@ -224,10 +232,11 @@ def _train_epoch(learner, dataset, config, progress, processes, save):
         sums[1] += hits
         sums[2] += len(expected)
         ended = step + 1 == len(batches)
-        saving = config.checkpoint_every and (step + 1) % config.checkpoint_every == 0
-        if step % CHECK_STEPS == 0 or saving or ended:
+        # At the end too: the test pass that follows may find images that cannot be read.
+        saving = ended or (config.checkpoint_every and (step + 1) % config.checkpoint_every == 0)
+        if step % CHECK_STEPS == 0 or saving:
             loss_sum, hits, seen = sums.tolist()
-            if not math.isfinite(loss_sum) or ((saving or ended) and not learner.is_finite()):
+            if not math.isfinite(loss_sum) or (saving and not learner.is_finite()):
                 raise ConfigError(f"epoch {epoch + 1}: a loss or weight is not finite; lower --learning-rate")
             bar.set_postfix(loss=f"{loss_sum / seen:.3f}", accuracy=f"{hits / seen:.3f}", refresh=False)
         if saving:

@@ -21,7 +21,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 
 
 @lru_cache(maxsize=1)
-def library() -> ctypes.CDLL | None:
+def kernels() -> ctypes.CDLL | None:
     """The compiled C++; None, with a warning, where there is no compiler. ctypes releases the GIL during its calls."""
     try:
         loaded = ctypes.CDLL(str(build("training", SOURCES, FLAGS)))
@@ -44,7 +44,7 @@ def takes(tensor: torch.Tensor) -> bool:
         tensor.device.type == "cpu"
         and tensor.dtype in DTYPES
         and not (torch.jit.is_tracing() or torch.compiler.is_compiling())
-        and library() is not None
+        and kernels() is not None
     )
 
 
@@ -54,4 +54,4 @@ def call(name: str, dtype: torch.dtype, *arguments) -> None:
         a.data_ptr() if isinstance(a, torch.Tensor) else ctypes.addressof(a) if isinstance(a, ctypes.Structure) else a
         for a in arguments
     ]
-    getattr(library(), name)(dtype == torch.bfloat16, *plain)
+    getattr(kernels(), name)(dtype == torch.bfloat16, *plain)

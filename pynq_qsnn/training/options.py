@@ -98,13 +98,14 @@ class TrainConfig:
             1 <= self.num_steps <= MAX_STEPS,
             f"num_steps must be 1..{MAX_STEPS}, as in integer networks, not {self.num_steps}",
         )
+        need(0 <= self.seed < 2**63, f"seed must be 0..2**63-1, not {self.seed}")
         need(self.epochs >= 1, f"epochs must be at least 1, not {self.epochs}")
         need(self.batch_size >= 2, f"batch_size must be at least 2 (batch norm), not {self.batch_size}")
         need(self.learning_rate > 0, f"learning_rate must be positive, not {self.learning_rate}")
         need(self.weight_decay >= 0, f"weight_decay must not be negative, not {self.weight_decay}")
         need(
             0 <= self.warmup_epochs < self.epochs,
-            f"warmup_epochs is {self.warmup_epochs}, must be 0 or more and below epochs ({self.epochs}); give another",
+            f"warmup_epochs is {self.warmup_epochs}, must be 0 or more and below epochs ({self.epochs}); 0 is none",
         )
         need(self.clip_norm >= 0, f"clip_norm must not be negative, not {self.clip_norm}")
         need(0 <= self.ema < 1, f"ema must lie in [0, 1), not {self.ema}")

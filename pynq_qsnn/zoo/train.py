@@ -113,11 +113,18 @@ def train_all(
     recipes: list[Recipe], output: Path, checkpoints: Path, models: Path, resume: bool, origin: dict,
     on_start: Callable[[Recipe], None],
 ) -> list[dict]:  # fmt: skip
-    """Train recipes in order; with ``resume`` those that are complete are kept as they are. Returns the evidence."""
+    """Train recipes in order; with ``resume`` those that are complete are kept as they are. Returns the evidence.
+
+    A pre-training is complete with its weights, unless nothing is left that starts from them.
+    """
+    from ..training.loop import LAST_NAME
+
     found = []
+    open_starts = {r.start for r in recipes if not (output / f"{r.name}.json").exists()}
     for recipe in recipes:
         kept = output / f"{recipe.name}.json"
-        if resume and kept.exists():
+        needed = recipe.name in open_starts and not (checkpoints / recipe.name / LAST_NAME).exists()
+        if resume and kept.exists() and not needed:
             found.append(json.loads(kept.read_text()))
             continue
         on_start(recipe)

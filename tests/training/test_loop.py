@@ -10,7 +10,7 @@ pytest.importorskip("brevitas")
 pytest.importorskip("sklearn")
 
 from pynq_qsnn.data import load_dataset  # noqa: E402
-from pynq_qsnn.errors import ConfigError, ModelFileError  # noqa: E402
+from pynq_qsnn.errors import ConfigError, DataError, ModelFileError  # noqa: E402
 from pynq_qsnn.training.checkpoint import load_checkpoint  # noqa: E402
 from pynq_qsnn.training.loop import evaluate, load_model, train  # noqa: E402
 from pynq_qsnn.training.options import TrainConfig  # noqa: E402
@@ -105,3 +105,50 @@ def test_a_finished_run_is_not_overwritten(tmp_path):
     with pytest.raises(ConfigError, match="--resume"):
         train(config)
     assert (tmp_path / "last.safetensors").read_bytes() == before
+
+
+def test_a_log_whose_checkpoint_lies_elsewhere_is_kept(tmp_path):
+    first = config(tmp_path / "log", checkpoint_dir=str(tmp_path / "a"), epochs=1, warmup_epochs=0.0)
+    train(first)
+    before = (tmp_path / "log" / "metrics.csv").read_bytes()
+    for resume in (False, True):
+        with pytest.raises(ConfigError, match="metrics.csv is the log of a run .* --checkpoint-dir"):
+            train(dataclasses.replace(first, checkpoint_dir=str(tmp_path / "b"), resume=resume))
+    assert (tmp_path / "log" / "metrics.csv").read_bytes() == before
+
+
+def test_weights_that_are_not_finite_are_refused(trained, tmp_path):
+    from pynq_qsnn.training.checkpoint import save_checkpoint
+
+    tensors, state = load_checkpoint(trained.checkpoint)
+    name = next(name for name in tensors if name.startswith("model.") and name.endswith("weight"))
+    tensors[name].view(-1)[0] = float("nan")
+    save_checkpoint(tmp_path / "nan.safetensors", tensors, state)
+    with pytest.raises(ModelFileError, match="weight is not finite"):
+        load_model(tmp_path / "nan.safetensors")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_that_no_generator_takes(tmp_path, seed):
+    with pytest.raises(ConfigError, match="seed must be"):
+        config(tmp_path, seed=seed)
+
+
+def test_an_epoch_is_safe_before_its_test_pass(tmp_path, monkeypatch):
+    from pynq_qsnn.training import loop
+
+    settings = config(tmp_path / "broken", epochs=1, warmup_epochs=0.0)
+    whole = train(dataclasses.replace(settings, output_dir=str(tmp_path / "whole")))
+
+    def unreadable(*_):
+        raise DataError("a test image")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "evaluate", unreadable)
+        with pytest.raises(DataError):
+            train(settings)
+    trained_steps = []
+    step = loop._step
+    monkeypatch.setattr(loop, "_step", lambda *args: trained_steps.append(1) or step(*args))
+    resumed = train(dataclasses.replace(settings, resume=True))
+    assert not trained_steps and resumed.accuracy == whole.accuracy

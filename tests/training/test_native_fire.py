@@ -18,7 +18,7 @@ BOTH = (NativeFire, TorchFire)
 
 @pytest.fixture(autouse=True)
 def compiler():
-    if native.library() is None:
+    if native.kernels() is None:
         pytest.skip("no C++ compiler")
 
 
@@ -176,10 +176,10 @@ def test_without_a_compiler_torch_computes_and_says_so(monkeypatch):
         raise ToolMissing("fire is C++ and there is no compiler")
 
     monkeypatch.setattr(native, "build", build)
-    native.library.cache_clear()
+    native.kernels.cache_clear()
     try:
         with pytest.warns(UserWarning, match="torch's operators compute the neurons"):
             output = MultiBitLIF(1, 2)(torch.ones(4, 3))
         assert output.grad_fn is None and output.sum() == 12
     finally:
-        native.library.cache_clear()
+        native.kernels.cache_clear()

@@ -10,7 +10,7 @@ from pynq_qsnn.training.layers import MaxPool  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def compiler():
-    if native.library() is None:
+    if native.kernels() is None:
         pytest.skip("no C++ compiler")
 
 

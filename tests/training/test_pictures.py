@@ -177,6 +177,17 @@ def test_parquet(tmp_path, column, split):
     assert np.array_equal(again.images[:], train.images[:])
 
 
+def test_a_damaged_copy_in_the_cache_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYNQ_QSNN_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "data").mkdir()
+    write_parquet(tmp_path / "data" / "train-0.parquet", "image")
+    load_dataset(str(tmp_path / "data"), "train", 16)
+    (copy,) = (tmp_path / "cache").glob("*.arrow")
+    copy.write_bytes(copy.read_bytes()[:100])
+    with pytest.raises(DataError, match="arrow, the copy of .*train-0.parquet, is damaged: .*; delete the copy"):
+        load_dataset(str(tmp_path / "data"), "train", 16)
+
+
 def test_damaged_parquet(tmp_path):
     (tmp_path / "train-0.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="train-0.parquet is not Parquet"):

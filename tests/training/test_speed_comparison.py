@@ -39,7 +39,7 @@ def logits_and_spikes(speed, model, images):
 
 
 def contestants(speed, *libraries):
-    return [contestant for contestant in speed.CONTESTANTS if contestant.library in libraries]
+    return [contestant for contestant in speed.CONTESTANTS if contestant.framework in libraries]
 
 
 @pytest.mark.parametrize("weights", ["float", "4-bit"])

@@ -99,6 +99,26 @@ def test_a_family_is_trained_measured_and_resumed(digits, tmp_path, capsys):
     assert "..." not in capsys.readouterr().out and (tmp_path / "tiny_w1s1t4.qsnn").stat().st_mtime_ns == before
 
 
+def test_a_start_whose_weights_are_lost_is_named_where_its_log_is_kept(digits, tmp_path, capsys):
+    from pynq_qsnn.training.loop import LAST_NAME
+
+    base = [
+        "zoo",
+        "train",
+        "tiny_float",
+        "--output-dir",
+        str(tmp_path / "log"),
+        "--checkpoint-dir",
+        str(tmp_path / "a"),
+    ]
+    assert main(base) == 0
+    (tmp_path / "a" / "tiny_float" / LAST_NAME).unlink()
+    assert main([*base, "--resume"]) == 0  # nothing is left that needs them
+    base[2] = "tiny_w1s1t4"
+    assert main([*base, "--resume"]) == 2
+    assert "metrics.csv is the log of a run whose checkpoint is not at" in capsys.readouterr().err
+
+
 def test_a_missing_start_is_named(digits, tmp_path):
     from pynq_qsnn.zoo.train import train_recipe
 
